@@ -1,0 +1,1 @@
+"""The kernel: what two packages or more need and that knows nothing of evidence."""

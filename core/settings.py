@@ -1,0 +1,157 @@
+"""Settings: one TOML file, read once, checked whole.
+
+All mistakes are reported together, each with the key's full name; an unknown key is a mistake, because a
+misspelt setting that is silently ignored is a station that does something else than it was told.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from core.errors import Exit, SealdockError
+
+MEBIBYTE = 1024 * 1024
+
+
+class SettingsError(SealdockError):
+    """The settings file cannot be used."""
+
+    code = "core.settings"
+    sentence = (
+        "The settings file {path} cannot be used:\n{mistakes}\nNothing was started; mend it and try again."
+    )
+    exit_code = Exit.WRONG_USE
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StationSettings(_Section):
+    """Who this station is."""
+
+    name: str = "station"
+    bureau: str = ""
+    timezone: str = "Asia/Shanghai"
+    locale: str = "zh_CN"
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        ZoneInfo(value)
+        return value
+
+
+class BaySettings(_Section):
+    """One bay: its number on the case and the USB topology path that udev calls ID_PATH."""
+
+    number: Annotated[int, Field(ge=1, le=99)]
+    path: str
+
+
+class DockSettings(_Section):
+    """The dock: bays, where udev mounts cards, and the directory that emulated recorders are plugged into."""
+
+    bays: tuple[BaySettings, ...] = ()
+    mounts: Path = Path("/run/sealdock/mounts")
+    emulation: Path | None = None
+    profiles: Path | None = None  # site overrides beside the shipped profiles
+    buffers_mib: Annotated[int, Field(ge=8, le=1024)] = 64
+
+    @model_validator(mode="after")
+    def _bays_are_distinct(self) -> Self:
+        for attribute in ("number", "path"):
+            values = [getattr(bay, attribute) for bay in self.bays]
+            if len(set(values)) != len(values):
+                raise ValueError(f"two bays have the same {attribute}")
+        return self
+
+
+class MediaSettings(_Section):
+    """Limits of the sandbox that media tools run in."""
+
+    memory_mib: Annotated[int, Field(ge=256)] = 2048
+    index_seconds: Annotated[int, Field(ge=10)] = 600
+    proxy_seconds: Annotated[int, Field(ge=60)] = 6 * 3600
+    output_mib: Annotated[int, Field(ge=16)] = 16 * 1024
+
+
+class ConsoleSettings(_Section):
+    """The web console. Beyond loopback it needs a certificate."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8443
+    threads: Annotated[int, Field(ge=1, le=256)] = 16
+    certificate: Path | None = None
+    private_key: Path | None = None
+
+    @model_validator(mode="after")
+    def _tls_beyond_loopback(self) -> Self:
+        if self.host not in {"127.0.0.1", "::1", "localhost"} and not (self.certificate and self.private_key):
+            raise ValueError("certificate and private_key are needed to listen beyond loopback")
+        return self
+
+
+class Settings(_Section):
+    """Everything a process needs to know; every path is absolute after loading."""
+
+    vault: Path
+    state: Path
+    keys: Path
+    database: str | None = None
+    inbox: Path | None = None
+    station: StationSettings = StationSettings()
+    dock: DockSettings = DockSettings()
+    media: MediaSettings = MediaSettings()
+    console: ConsoleSettings = ConsoleSettings()
+
+    @property
+    def database_url(self) -> str:
+        """The SQLAlchemy URL; SQLite in the state directory unless another is named."""
+        return self.database or f"sqlite:///{self.state / 'sealdock.db'}"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and the dock's status: gone after a restart, and that is right."""
+        return self.state / "run"
+
+    @property
+    def derived(self) -> Path:
+        """Derivatives: encrypted, made again when lost."""
+        return self.state / "derived"
+
+
+def load(path: Path) -> Settings:
+    """Read and check the file; relative paths are taken from where the file lies. Raises SettingsError."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        settings = Settings.model_validate(raw)
+    except ValidationError as cause:
+        mistakes = "\n".join(f"  {'.'.join(map(str, e['loc'])) or 'file'}: {_say(e)}" for e in cause.errors())
+        raise SettingsError(path=path, mistakes=mistakes) from cause
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as cause:
+        raise SettingsError(path=path, mistakes=f"  {cause}") from cause
+    return _absolute(settings, path.resolve().parent)
+
+
+def _say(mistake: object) -> str:
+    kind, message = mistake["type"], mistake["msg"]  # type: ignore[index]
+    return "there is no such setting" if kind == "extra_forbidden" else str(message)
+
+
+def _absolute(settings: Settings, base: Path) -> Settings:
+    paths: dict[str, object] = {
+        name: base / value
+        for name in ("vault", "state", "keys", "inbox")
+        if (value := getattr(settings, name))
+    }
+    dock = {n: base / v for n in ("mounts", "emulation", "profiles") if (v := getattr(settings.dock, n))}
+    console = {n: base / v for n in ("certificate", "private_key") if (v := getattr(settings.console, n))}
+    paths["dock"] = settings.dock.model_copy(update=dock)
+    paths["console"] = settings.console.model_copy(update=console)
+    return settings.model_copy(update=paths)
