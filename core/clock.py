@@ -16,12 +16,15 @@ def stamp(moment: datetime) -> str:
     """`2026-11-23T06:05:04.000123Z`; refuses a naive time, because nobody could say which hour it means."""
     if moment.tzinfo is None:
         raise ValueError("a time without a zone has no place in the log")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse_stamp(text: str) -> datetime:
     """The reverse of `stamp`, and nothing looser. Raises ValueError."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    if stamp(moment) != text:  # strptime takes single digits and other alphabets' digits
+        raise ValueError(f"{text!r} is another spelling of {stamp(moment)}")
+    return moment
 
 
 def new_id() -> str:

@@ -9,7 +9,6 @@ An fsync that fails is never retried on the same file (ADR 0005): the error goes
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -39,8 +38,7 @@ def make_directory(directory: Path, mode: int = 0o750) -> None:
     if directory.is_dir():
         return
     make_directory(directory.parent, mode)
-    with suppress(FileExistsError):
-        directory.mkdir(mode=mode)
+    directory.mkdir(mode=mode, exist_ok=True)
     fsync_directory(directory.parent)
 
 
@@ -48,11 +46,13 @@ def create_once(path: Path, content: bytes, mode: int = READ_ONLY) -> None:
     """Write `path` whole and durable, or raise AlreadyExistsError and leave what is there.
 
     Temporary, fsync, hard link, fsync of the directory: a link fails where a rename would overwrite.
+    The directory is made durable in both cases: the one who came first may have died before that step.
     """
     temporary = _write_temporary(path, content, mode)
     try:
         path.hardlink_to(temporary)
     except FileExistsError as cause:
+        fsync_directory(path.parent)
         raise AlreadyExistsError(path=path) from cause
     finally:
         temporary.unlink()
@@ -67,11 +67,15 @@ def replace(path: Path, content: bytes, mode: int = 0o640) -> None:
 
 
 def rename_into(source: Path, target: Path) -> None:
-    """Move a finished file to its final name without ever overwriting, then make both directories durable."""
+    """Move a finished file to its final name without ever overwriting, then make both directories durable.
+
+    A crash between the two names leaves both on one file; doing it again finishes the move.
+    """
     try:
         target.hardlink_to(source)
     except FileExistsError as cause:
-        raise AlreadyExistsError(path=target) from cause
+        if not target.samefile(source):
+            raise AlreadyExistsError(path=target) from cause
     source.unlink()
     fsync_directory(target.parent)
     fsync_directory(source.parent)

@@ -2,6 +2,7 @@
 
 A job is enqueued in the transaction that makes it necessary, claimed under a lease, and done exactly when its
 handler says so. A worker that dies loses the lease and another goes on: handlers must be safe to run again.
+The attempt number fences the lease: a worker that was only slow can no longer touch a job that went on.
 There is no broker, because a second store could disagree with the first (ADR 0006).
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import JSON, Index, select, update
+from sqlalchemy import JSON, ColumnElement, Index, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -84,16 +85,14 @@ def renew(db: Database, job: Job, progress: float, lease: timedelta = timedelta(
     """Say that the work goes on and how far it is (0..1)."""
     with db.writing() as session:
         session.execute(
-            update(Job).where(Job.id == job.id).values(progress=progress, lease_until=utc_now() + lease)
+            update(Job).where(_held(job)).values(progress=progress, lease_until=utc_now() + lease)
         )
 
 
 def complete(session: Session, job: Job) -> None:
     """Done, in the same transaction as the job's result."""
     session.execute(
-        update(Job)
-        .where(Job.id == job.id)
-        .values(state=JobState.DONE, progress=1.0, error="", lease_until=None)
+        update(Job).where(_held(job)).values(state=JobState.DONE, progress=1.0, error="", lease_until=None)
     )
 
 
@@ -104,7 +103,7 @@ def fail(db: Database, job: Job, error: str, *, final: bool = False) -> None:
     run_after = utc_now() + RETRY_AFTER[min(job.attempts, len(RETRY_AFTER)) - 1]
     with db.writing() as session:
         session.execute(
-            update(Job).where(Job.id == job.id)
+            update(Job).where(_held(job))
             .values(state=state, error=error, run_after=run_after, lease_until=None)
         )  # fmt: skip
 
@@ -116,3 +115,7 @@ def release_all(db: Database, kinds: Collection[str]) -> None:
             update(Job).where(Job.kind.in_(kinds), Job.state == JobState.RUNNING)
             .values(state=JobState.WAITING, lease_until=None, run_after=utc_now())
         )  # fmt: skip
+
+
+def _held(job: Job) -> ColumnElement[bool]:
+    return (Job.id == job.id) & (Job.attempts == job.attempts)

@@ -43,7 +43,10 @@ class StationSettings(_Section):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        ZoneInfo(value)
+        try:
+            ZoneInfo(value)
+        except (KeyError, OSError) as cause:
+            raise ValueError(f"there is no time zone {value!r} on this machine") from cause
         return value
 
 
@@ -134,7 +137,7 @@ def load(path: Path) -> Settings:
     except ValidationError as cause:
         mistakes = "\n".join(f"  {'.'.join(map(str, e['loc'])) or 'file'}: {_say(e)}" for e in cause.errors())
         raise SettingsError(path=path, mistakes=mistakes) from cause
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as cause:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
         raise SettingsError(path=path, mistakes=f"  {cause}") from cause
     return _absolute(settings, path.resolve().parent)
 

@@ -1,0 +1,1 @@
+"""The program: it wires the packages together, and nothing imports it."""

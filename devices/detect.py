@@ -1,0 +1,165 @@
+"""Hearing recorders come and go: the kernel's device events, classified without any I/O.
+
+Invariants: a volume is known by its DEVPATH and its place by ID_PATH, never by sdX names, serials or file-system
+ids, which repeat; each volume arrives once and departs once, whatever the kernel repeats; a `remove` of a
+usb_device, which carries little more than DEVPATH and ID_PATH, takes every volume below it along. The volume is
+whatever carries a file system, a partition or the whole disk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Protocol
+
+import pyudev
+
+from core import log
+from devices.error import DetectionError
+
+POLL_S = 0.5  # how soon a detector notices that it should stop
+_log = log.get(__name__)
+
+_BELOW_PORT = re.compile(r":\d+\.\d+(?:-.*)?$")  # the USB interface and what hangs on it
+
+
+@dataclass(frozen=True)
+class DeviceEvent:
+    """One uevent: its action and its properties, as udev gives them."""
+
+    action: str
+    properties: Mapping[str, str]
+
+    def get(self, name: str) -> str:
+        """A property, or nothing."""
+        return self.properties.get(name, "")
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A volume is there. `port` is the USB topology path of its bay; `volume` is its DEVPATH."""
+
+    volume: str
+    port: str
+    node: Path
+    fs_type: str
+    label: str = ""
+    serial: str = ""
+    vendor_id: str = ""
+    product_id: str = ""
+    model: str = ""
+    emulated_by: Path | None = field(default=None)
+
+    @property
+    def shown(self) -> str:
+        """What people call it: model and serial, or the port."""
+        return " ".join(part for part in (self.model, self.serial) if part) or self.port
+
+
+@dataclass(frozen=True)
+class Departure:
+    """The volume at `port` is gone."""
+
+    volume: str
+    port: str
+
+
+Sighting = Arrival | Departure
+Announce = Callable[[Sighting], None]
+
+
+class Detector(Protocol):
+    """A source of sightings."""
+
+    def watch(self, announce: Announce, stop: Event) -> None:
+        """Announce what is there already and then what comes and goes, until `stop`."""
+        ...
+
+
+def port_of(id_path: str) -> str:
+    """The bay's path from any ID_PATH below it: `…-usb-0:3:1.0-scsi-0:0:0:0` is at `…-usb-0:3`."""
+    return _BELOW_PORT.sub("", id_path)
+
+
+class Classifier:
+    """Turns device events into sightings; pure, one for each detector."""
+
+    def __init__(self) -> None:
+        self._present: dict[str, Arrival] = {}
+
+    def feed(self, event: DeviceEvent) -> list[Sighting]:
+        """What this event means; often nothing."""
+        if event.action == "remove":
+            return self._leave(event.get("DEVPATH"))
+        if event.action in {"add", "change"} and event.get("SUBSYSTEM") == "block":
+            return self._look(event)
+        return []
+
+    def _leave(self, devpath: str) -> list[Sighting]:
+        """Everything at or below the removed device; a usb_device takes its disks, a disk its partitions."""
+        gone = [v for v in self._present if v == devpath or v.startswith(devpath + "/")]
+        return [Departure(v, self._present.pop(v).port) for v in gone] if devpath else []
+
+    def _look(self, event: DeviceEvent) -> list[Sighting]:
+        volume = event.get("DEVPATH")
+        known = self._present.get(volume)
+        found = _arrival(event)
+        if known == found:
+            return []
+        sightings: list[Sighting] = self._leave(volume) if known else []
+        if found:
+            self._present[volume] = found
+            sightings.append(found)
+        return sightings
+
+
+def _arrival(event: DeviceEvent) -> Arrival | None:
+    """The volume that this block device is; None for a disk without a file system of its own, or not on USB."""
+    is_table = event.get("DEVTYPE") == "disk" and event.get("ID_PART_TABLE_TYPE")
+    if not event.get("ID_FS_TYPE") or is_table or "-usb-" not in event.get("ID_PATH"):
+        return None
+    emulated_by = event.get("SEALDOCK_EMULATED_BY")
+    return Arrival(
+        volume=event.get("DEVPATH"),
+        port=port_of(event.get("ID_PATH")),
+        node=Path(event.get("DEVNAME")),
+        fs_type=event.get("ID_FS_TYPE"),
+        label=event.get("ID_FS_LABEL"),
+        serial=event.get("ID_SERIAL_SHORT"),
+        vendor_id=event.get("ID_VENDOR_ID"),
+        product_id=event.get("ID_MODEL_ID"),
+        model=event.get("ID_MODEL").replace("_", " ").strip(),
+        emulated_by=Path(emulated_by) if emulated_by else None,
+    )
+
+
+class UdevDetector:
+    """The real thing: libudev's monitor, then everything that was plugged in before we listened."""
+
+    def watch(self, announce: Announce, stop: Event) -> None:
+        """Listen until `stop`. Raises DetectionError where there is no udev."""
+        try:
+            context = pyudev.Context()
+            monitor = pyudev.Monitor.from_netlink(context)
+            monitor.filter_by("block")
+            monitor.filter_by("usb", "usb_device")
+            monitor.start()
+        except (ImportError, OSError, ValueError) as cause:
+            raise DetectionError(why=str(cause)) from cause
+        classifier = Classifier()
+        for device in context.list_devices(subsystem="block"):  # after start(): nothing falls between
+            _announce(classifier, "add", device, announce)
+        while not stop.is_set():
+            device = monitor.poll(timeout=POLL_S)
+            if device is not None:
+                _announce(classifier, device.action, device, announce)
+
+
+def _announce(classifier: Classifier, action: str, device: pyudev.Device, announce: Announce) -> None:
+    event = DeviceEvent(action, dict(device.properties))
+    for sighting in classifier.feed(event):
+        _log.info("recorder sighted", sighting=type(sighting).__name__, port=sighting.port)
+        announce(sighting)

@@ -1,0 +1,200 @@
+"""Recorders that appear as a disk, and folders pulled by hand: one opened medium, listed once, read in order.
+
+Invariants: the medium is listed before any file is opened and the listing is what is offered; a stream gives
+exactly the bytes that were listed or raises, never fewer; after the recorder has left every read raises
+DepartedError, also when an unmounted tree would still answer from memory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event
+
+from devices.error import DepartedError
+from devices.footage import is_ignored, read_name
+from devices.match import Layout
+from devices.name import show
+from devices.profile import Profile
+from devices.recorder import Identity, RefusedFile, SourceFile
+from devices.tree import Entry, Kind, Refusal, Tree
+
+
+class Presence:
+    """Whether a recorder is still in its bay; shared by whoever hears of its departure and whoever reads it."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self._gone = Event()
+
+    def depart(self) -> None:
+        """It is gone; for good, a recorder that comes back is a new presence."""
+        self._gone.set()
+
+    def is_here(self) -> bool:
+        """Whether it has not been heard to leave."""
+        return not self._gone.is_set()
+
+    def wait_departed(self, timeout_s: float) -> bool:
+        """Wait for the departure; True when it came. A read error arrives before the event that explains it."""
+        return self._gone.wait(timeout_s)
+
+    def check(self) -> None:
+        """Raises DepartedError once it is gone."""
+        if not self.is_here():
+            raise DepartedError(device=self.device)
+
+    def pace(self, count: int) -> None:
+        """Called after `count` bytes were read; a real recorder needs no slowing down."""
+
+    def quantum(self) -> int | None:
+        """The most to read at once; None for as much as there is room for."""
+        return None
+
+
+@dataclass
+class Medium:
+    """Something with a tree on it: a mounted card, or a folder. `close` unmounts."""
+
+    root: Path
+    transport: str
+    identity: Identity
+    presence: Presence
+    tells_time: bool = True
+    release: Callable[[], None] = lambda: None
+
+    def list(self) -> Listing:
+        """Walk it once. Raises OSError or DepartedError when it cannot be read at all."""
+        self.presence.check()
+        tree = Tree(self.root, tells_time=self.tells_time)
+        try:
+            entries = tuple(tree.walk())
+        except BaseException:
+            tree.close()
+            raise
+        self.presence.check()  # a dead mount lists as empty: only an unbroken presence makes a listing true
+        return Listing(self, tree, entries)
+
+
+class Listing:
+    """Everything on a medium, before it is known what kind of recorder it is."""
+
+    def __init__(self, medium: Medium, tree: Tree, entries: tuple[Entry, ...]) -> None:
+        self.medium, self.tree, self.entries = medium, tree, entries
+
+    @property
+    def layout(self) -> Layout:
+        """What matching needs."""
+        paths = [entry.shown_path for entry in self.entries if entry.kind is not Kind.REFUSED]
+        return Layout(self.medium.identity, paths)
+
+    def recorder(self, profile: Profile) -> MassStorage:
+        """The medium read under a profile."""
+        return MassStorage(self, profile)
+
+    def close(self) -> None:
+        """Let go of the tree and the mount."""
+        self.tree.close()
+        release, self.medium.release = self.medium.release, lambda: None
+        release()
+
+
+class MassStorage:
+    """A `Recorder` over a listing."""
+
+    def __init__(self, listing: Listing, profile: Profile) -> None:
+        self._listing, self._profile = listing, profile
+        self._presence = listing.medium.presence
+        self.transport = listing.medium.transport
+        self.profile_id = profile.id
+        self.identity = self._identify()
+
+    def files(self) -> Iterator[SourceFile | RefusedFile]:
+        """Files and refusals in the order of the listing; what the profile ignores is left out."""
+        left_out: set[bytes] = set()
+        for entry in self._listing.entries:
+            if self._leaves_out(entry, left_out):
+                continue
+            if entry.kind is Kind.REFUSED:
+                yield RefusedFile(entry.path, entry.shown_path, str(entry.reason))
+            elif entry.kind is Kind.FILE:
+                yield self._describe(entry)
+
+    def open(self, file: SourceFile) -> FileStream:
+        """Open one file that `files` gave. Raises OSError; DepartedError when the recorder is gone."""
+        self._presence.check()
+        return FileStream(self._listing.tree.open(file.path), file, self._presence)
+
+    def present(self) -> bool:
+        """Whether the recorder is there and answers."""
+        return self._presence.is_here() and self._listing.tree.is_alive()
+
+    def close(self) -> None:
+        """Unmount; nothing was written."""
+        self._listing.close()
+
+    def _leaves_out(self, entry: Entry, left_out: set[bytes]) -> bool:
+        if entry.path.rpartition(b"/")[0] in left_out:
+            out = True
+        else:
+            out = is_ignored(self._profile, entry.shown_path)
+        if out and entry.kind is Kind.DIRECTORY:
+            left_out.add(entry.path)
+        return out
+
+    def _describe(self, entry: Entry) -> SourceFile:
+        shown = entry.shown_path
+        name = show(entry.path.rpartition(b"/")[2])
+        plain = SourceFile(entry.path, shown, name, entry.size, entry.modified_at)
+        facts = read_name(self._profile, shown)
+        return replace(
+            plain, media=facts.media, serial=facts.serial, officer_number=facts.officer_number,
+            started_at=facts.started_at, part=facts.part,
+        )  # fmt: skip
+
+    def _identify(self) -> Identity:
+        """The serial that all names agree on, else what USB says: storage mode often hides the real one."""
+        said = {f.serial for f in self.files() if isinstance(f, SourceFile) and f.serial}
+        given = self._listing.medium.identity
+        return replace(given, serial=said.pop()) if len(said) == 1 else given
+
+
+class FileStream:
+    """The bytes of one file in order, exactly as many as were listed."""
+
+    def __init__(self, descriptor: int, file: SourceFile, presence: Presence) -> None:
+        self._descriptor, self._presence, self._path = descriptor, presence, file.path
+        self.size, self._place = file.size, 0
+        if os.fstat(descriptor).st_size != file.size:
+            self.close()
+            raise self._changed()
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill the buffer from the present place; 0 only at the end. Raises OSError."""
+        self._presence.check()
+        room = buffer[: self.size - self._place][: self._presence.quantum()]
+        if not room:
+            return 0
+        count = os.preadv(self._descriptor, [room], self._place)
+        self._presence.check()
+        if count == 0:
+            raise self._changed()
+        self._place += count
+        self._presence.pace(count)
+        return count
+
+    def seek(self, offset: int) -> None:
+        """Go to a byte offset from the start."""
+        self._place = offset
+
+    def close(self) -> None:
+        """Let go of the file; safe to call again."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _changed(self) -> OSError:
+        return OSError(errno.EIO, str(Refusal.CHANGED), os.fsdecode(self._path))

@@ -1,0 +1,137 @@
+"""The mount ladder: the kernel first, then a FUSE driver, and a clear sentence when neither can.
+
+Invariants: every rung mounts read-only with nosuid, nodev and noexec; ext journals are not replayed; only file
+systems that recorders use are given to a driver, because a driver is code that trusts its disk. A mount that a
+killed process left behind is swept at the next start.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_hex
+
+from core import log
+from devices.block import run
+from devices.error import NotARecorderFileSystemError, NotMountableError
+
+SAFE = "ro,nosuid,nodev,noexec"
+KERNEL_OPTIONS = {
+    "vfat": f"{SAFE},utf8=1",
+    "exfat": f"{SAFE},iocharset=utf8",
+    "ext4": f"{SAFE},noload",
+    "ext3": f"{SAFE},noload",
+    "ext2": SAFE,
+}
+OWN_PREFIX = "own-"  # directories below `mounts` that this process made, told apart from the mount unit's
+_log = log.get(__name__)
+
+
+@dataclass
+class Mount:
+    """A mounted, read-only tree. `tells_time` is False where the driver misreads the files' times."""
+
+    root: Path
+    transport: str
+    tells_time: bool = True
+    _after: Callable[[], None] = field(default=lambda: None, repr=False)
+
+    def close(self) -> None:
+        """Unmount, lazily when something still holds on; safe to call again."""
+        after, self._after = self._after, lambda: None
+        after()
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way of mounting: its name in receipts, the program, and whether its file times can be believed."""
+
+    transport: str
+    argv: Callable[[str, Path, Path], list[str]]
+    tells_time: bool = True
+
+
+def _kernel(kind: str, device: Path, target: Path) -> list[str]:
+    return ["mount", "-i", "-t", kind, "-o", KERNEL_OPTIONS[kind], str(device), str(target)]
+
+
+def _exfat_fuse(_kind: str, device: Path, target: Path) -> list[str]:
+    return ["mount.exfat-fuse", "-o", SAFE, str(device), str(target)]
+
+
+def _fusefat(_kind: str, device: Path, target: Path) -> list[str]:
+    return ["fusefat", "-o", SAFE, str(device), str(target)]
+
+
+KERNEL = Rung("kernel", _kernel)
+LADDER = {
+    "exfat": (KERNEL, Rung("exfat-fuse", _exfat_fuse)),
+    # fusefat 0.1a gives the month after the right one (seen here), so its times are left out of the record
+    "vfat": (KERNEL, Rung("fusefat", _fusefat, tells_time=False)),
+    "ext4": (KERNEL,),
+    "ext3": (KERNEL,),
+    "ext2": (KERNEL,),
+}
+
+
+def mount_read_only(device: Path, kind: str, mounts: Path, shown: str) -> Mount:
+    """Mount a block device below `mounts`. Raises NotARecorderFileSystemError or NotMountableError."""
+    if kind not in LADDER:
+        raise NotARecorderFileSystemError(device=shown, fs_type=kind or "unknown", allowed=", ".join(LADDER))
+    target = mounts / f"{OWN_PREFIX}{token_hex(6)}"
+    target.mkdir(mode=0o700, parents=True)
+    refusals = []
+    for rung in LADDER[kind]:
+        refusal = _climb(rung, device, kind, target)
+        if refusal is None:
+            return Mount(target, rung.transport, rung.tells_time, lambda: _unmount(target))
+        refusals.append(f"{rung.transport}: {refusal}")
+    target.rmdir()
+    raise NotMountableError(device=shown, fs_type=kind, why="; ".join(refusals))
+
+
+def prepared(mounts: Path, device: Path) -> Mount | None:
+    """The tree that the station's mount unit has made ready for this device, if it has."""
+    root = mounts / device.name
+    return Mount(root, "kernel") if root.is_mount() else None
+
+
+def sweep(mounts: Path) -> None:
+    """Unmount what a killed process of ours left mounted; called once at start, before anything is plugged."""
+    for target in sorted(mounts.glob(f"{OWN_PREFIX}*")):
+        _log.info("old mount swept", target=str(target))
+        _unmount(target)
+
+
+def _climb(rung: Rung, device: Path, kind: str, target: Path) -> str | None:
+    """None when mounted; otherwise what the rung said."""
+    argv = rung.argv(kind, device, target)
+    if shutil.which(argv[0]) is None:
+        return f"`{argv[0]}` is not installed"
+    done = run(argv, device)
+    if done.returncode == 0 and target.is_mount():
+        return None
+    lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+    return lines[0] if lines else f"exit {done.returncode}"
+
+
+def _unmount(target: Path) -> None:
+    if os.path.ismount(target) or _is_dead(target):  # noqa: PTH114  # Path.is_mount raises on a dead FUSE mount
+        run(["umount", "--lazy", str(target)], target)
+    with suppress(OSError):
+        target.rmdir()
+
+
+def _is_dead(target: Path) -> bool:
+    """A FUSE mount whose driver has died: it can be neither looked at nor removed until it is unmounted."""
+    try:
+        target.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

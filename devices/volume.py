@@ -1,0 +1,79 @@
+"""From a sighting to an opened medium: the mount unit's tree, our own read-only mount, or the emulation's folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from time import monotonic, sleep
+
+from core import log
+from devices.block import attach, probe, release
+from devices.detect import Arrival
+from devices.emulation import EmulatedPresence, Plug, read_plug
+from devices.error import DeviceError, NotMountableError
+from devices.mass_storage import Medium, Presence
+from devices.mount import Mount, mount_read_only, prepared
+from devices.recorder import Identity
+
+MOUNT_UNIT_S = 10.0  # udev starts the mount unit with the same event that we hear; it may take a moment
+EMULATION = "emulation"  # the transport of a plain folder that stands for a card
+_log = log.get(__name__)
+
+
+def presence_of(arrival: Arrival) -> Presence:
+    """The presence that a departure will end. Raises EmulationError for a control file that is gone again."""
+    if arrival.emulated_by is None:
+        return Presence(arrival.shown)
+    return EmulatedPresence(arrival.shown, arrival.emulated_by)
+
+
+def open_volume(arrival: Arrival, presence: Presence, mounts: Path) -> Medium:
+    """Mount the volume read-only and give its tree. Raises DeviceError."""
+    if arrival.emulated_by is None:
+        mount = _mount_device(arrival, mounts)
+    else:
+        mount = _mount_emulated(arrival, read_plug(arrival.emulated_by), mounts)
+    identity = Identity(arrival.serial, arrival.vendor_id, arrival.product_id, arrival.label)
+    return Medium(mount.root, mount.transport, identity, presence, mount.tells_time, mount.close)
+
+
+def mount_image(image: Path, mounts: Path, shown: str) -> Mount:
+    """Mount the first file system of a card image. Raises DeviceError."""
+    parts = probe(image)
+    if not parts:
+        raise NotMountableError(device=shown, fs_type="unknown", why="no file system was found on it")
+    loop = attach(image, parts[0])
+    try:
+        return mount_read_only(loop, parts[0].kind, mounts, shown)
+    finally:
+        release(loop)  # the kernel keeps it until the unmount
+
+
+def _mount_device(arrival: Arrival, mounts: Path) -> Mount:
+    ready = prepared(mounts, arrival.node)
+    if ready is None and os.geteuid() == 0:
+        return mount_read_only(arrival.node, arrival.fs_type, mounts, arrival.shown)
+    end = monotonic() + MOUNT_UNIT_S
+    while ready is None and monotonic() < end:
+        sleep(0.1)
+        ready = prepared(mounts, arrival.node)
+    if ready is None:
+        why = "the station's mount unit made no tree for it, and the dock itself may not mount"
+        raise NotMountableError(device=arrival.shown, fs_type=arrival.fs_type, why=why)
+    return ready
+
+
+def _mount_emulated(arrival: Arrival, plug: Plug, mounts: Path) -> Mount:
+    """The image through the ladder; the plain folder only where there is no image or nothing can mount it."""
+    refusal = "it was plugged in as a folder"
+    if plug.image is not None:
+        try:
+            return mount_image(plug.image, mounts, arrival.shown)
+        except DeviceError as cause:
+            if plug.directory is None:
+                raise
+            refusal = str(cause)
+    if plug.directory is None:
+        raise NotMountableError(device=arrival.shown, fs_type="unknown", why=refusal)
+    _log.warning("the emulation transport reads a plain folder", recorder=arrival.shown, why=refusal)
+    return Mount(plug.directory, EMULATION)

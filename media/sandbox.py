@@ -1,0 +1,273 @@
+"""The one module that starts programs: every media tool runs between these walls, or not at all.
+
+A tool sees /usr and the font and linker tables read-only, the files that it was given read-only under /in, an
+empty memory file system at /tmp, and its standard output. It has no network, no capabilities, no processes but
+its own, and never a path to the vault, the keys or the station's files (DESIGN.md 1.6). Memory, processor time,
+processes, bytes written and wall-clock time are limited; when a limit is met everything it started is ended.
+As root the tool becomes `nobody` inside; as a plain user it lives in a user namespace of its own.
+There is no fallback without the walls.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from media import seccomp
+from media.error import (
+    MediaCrashedError,
+    MediaTimeoutError,
+    MediaToolMissingError,
+    MediaTooLargeError,
+    SandboxRefusedError,
+)
+
+PACKAGES = {
+    "bwrap": "bubblewrap",
+    "prlimit": "util-linux",
+    "setpriv": "util-linux",
+    "ffmpeg": "ffmpeg",
+    "espeak-ng": "espeak-ng",
+    "exiftool": "libimage-exiftool-perl",
+    "fusermount3": "fuse3",
+}
+NOBODY = 65534  # Debian policy 9.2.2: owns nothing
+TAIL_BYTES = 4096  # what is kept of standard error for the message
+READ_SIZE = 1 << 18  # bytes asked of the pipe at once; four times the default pipe
+CPU_SIGNALS = {128 + signal.SIGXCPU, 128 + signal.SIGKILL}
+CONFIGURATION = ("/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/etc/espeak-ng-data")
+MERGED = ("/bin", "/lib", "/lib32", "/lib64", "/sbin")  # links into /usr on a merged system
+DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one tool may use; generous for a real recording, small for the machine."""
+
+    wall_s: float = 120.0
+    cpu_s: int = 240
+    memory_bytes: int = 2 << 30  # address space; 4K HEVC with frame threads needs about 1 GiB
+    output_bytes: int = 64 << 20
+    scratch_bytes: int = 16 << 20
+    threads: int = 256  # processes and threads of one tool; ffmpeg starts about five per core
+    idle: bool = True  # run only when nobody else wants the processor (SCHED_IDLE)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A command line and the files that it may read: name under /in -> real path."""
+
+    argv: Sequence[str]
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+    read_only: Sequence[Path] = ()  # trees bound at their own path (an interpreter)
+
+    @property
+    def program(self) -> str:
+        """What a message calls it."""
+        return Path(self.argv[0]).name
+
+
+class Running:
+    """A tool at work: iterate for its output in pieces. The iteration ends well or raises a MediaError."""
+
+    def __init__(
+        self, task: Task, limits: Limits, process: subprocess.Popen[bytes], on_line: Callable[[str], bool] | None
+    ) -> None:
+        self._task, self._limits, self._process = task, limits, process
+        self._deadline = time.monotonic() + limits.wall_s
+        self._on_line = on_line
+        self._tail: deque[bytes] = deque(maxlen=64)
+        self._partial = b""
+        self.output_bytes = 0
+
+    @property
+    def pid(self) -> int:
+        """The outermost process; when it dies everything inside dies with it."""
+        return self._process.pid
+
+    def __iter__(self) -> Iterator[bytes]:
+        with selectors.DefaultSelector() as selector:
+            for stream in (self._process.stdout, self._process.stderr):
+                assert stream is not None  # noqa: S101  # both were asked for as pipes
+                selector.register(stream, selectors.EVENT_READ)
+            while selector.get_map():
+                yield from self._read_ready(selector)
+        self._finish()
+
+    def _read_ready(self, selector: selectors.BaseSelector) -> Iterator[bytes]:
+        left = self._deadline - time.monotonic()
+        ready = selector.select(left) if left > 0 else []
+        if not ready:
+            raise MediaTimeoutError(program=self._task.program, seconds=self._limits.wall_s)
+        for key, _ in ready:
+            piece = os.read(key.fd, READ_SIZE)
+            if not piece:
+                selector.unregister(key.fileobj)
+            elif key.fileobj is self._process.stderr:
+                self._hear(piece)
+            else:
+                self.output_bytes += len(piece)
+                if self.output_bytes > self._limits.output_bytes:
+                    raise MediaTooLargeError(
+                        program=self._task.program, limit_bytes=self._limits.output_bytes
+                    )
+                yield piece
+
+    def _hear(self, piece: bytes) -> None:
+        *lines, self._partial = (self._partial + piece).split(b"\n")
+        self._partial = self._partial[-TAIL_BYTES:]
+        for line in lines:
+            if self._on_line is None or not self._on_line(line.decode("utf-8", "replace")):
+                self._tail.append(line[-TAIL_BYTES:])
+
+    def _finish(self) -> None:
+        try:
+            status = self._process.wait(max(0.1, self._deadline - time.monotonic()))
+        except subprocess.TimeoutExpired as cause:
+            raise MediaTimeoutError(program=self._task.program, seconds=self._limits.wall_s) from cause
+        if status == 0:
+            return
+        tail = b"\n".join([*self._tail, self._partial]).decode("utf-8", "replace").strip()[-TAIL_BYTES:]
+        if tail.startswith("bwrap: "):
+            raise SandboxRefusedError(why=tail.removeprefix("bwrap: "))
+        if status in CPU_SIGNALS:
+            raise MediaTimeoutError(program=self._task.program, seconds=self._limits.cpu_s)
+        raise MediaCrashedError(program=self._task.program, status=status, tail=tail)
+
+    def end(self) -> None:
+        """Kill what is left, at once, and wait until it is gone; harmless when it ended by itself."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+@contextmanager
+def stream(
+    task: Task, limits: Limits = Limits(), on_line: Callable[[str], bool] | None = None  # noqa: B008  # frozen
+) -> Iterator[Running]:
+    """Start `task`; leaving the block ends it and everything it started, whatever happened.
+
+    `on_line` hears each line of standard error; what it calls its own (progress) is left out of messages. Raises MediaToolMissingError before anything
+    starts; iterating raises MediaCrashedError, MediaTimeoutError, MediaTooLargeError or SandboxRefusedError.
+    """
+    with seccomp.program() as refused:
+        process = subprocess.Popen(
+            _command(task, limits, refused),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            pass_fds=() if refused is None else (refused,), env={}, cwd="/", start_new_session=True,
+        )  # fmt: skip
+    running = Running(task, limits, process, on_line)
+    try:
+        yield running
+    finally:
+        running.end()
+
+
+def run(task: Task, limits: Limits = Limits()) -> bytes:  # noqa: B008  # frozen
+    """Run `task` to its end and give back all of its output. Raises as `stream` does."""
+    with stream(task, limits) as running:
+        return b"".join(running)
+
+
+def python_task(script: Path, packages: Sequence[str], arguments: Sequence[str] = (), **inputs: Path) -> Task:
+    """Our own script, alone with the interpreter and the named site packages, without our code or settings."""
+    site = _site_packages()
+    shown = {f"tool/{script.name}": script, **inputs}
+    for name in packages:
+        for tree in (name, f"{name}.libs"):
+            if (site / tree).is_dir():
+                shown[f"tool/{tree}"] = site / tree
+    base = Path(sys.base_prefix).resolve()
+    interpreter = str(Path(sys.executable).resolve())
+    trees = () if base.is_relative_to("/usr") and not base.is_relative_to("/usr/local") else (base,)
+    return Task([interpreter, "-E", "-s", "-S", "-B", f"/in/tool/{script.name}", *arguments], shown, trees)
+
+
+def _site_packages() -> Path:
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return Path(sys.prefix) / "lib" / version / "site-packages"
+
+
+def _command(task: Task, limits: Limits, refused: int | None) -> list[str]:
+    """prlimit sits inside the walls, so that the limit on processes counts the tool's own and not ours."""
+    root = os.geteuid() == 0
+    inner = [find_program("prlimit"), *_prlimits(limits), "--", find_program(task.argv[0]), *task.argv[1:]]
+    if root:
+        drop = ["--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--no-new-privs"]
+        inner = [find_program("setpriv"), *drop, "--bounding-set=-all", "--inh-caps=-all", "--", *inner]
+    outer = [find_program("bwrap"), *_walls(task, limits, root=root)]
+    if refused is not None:
+        outer += ["--seccomp", str(refused)]
+    if limits.idle:
+        outer = [find_program("chrt"), "--idle", "0", *outer]
+    return [*outer, "--", *inner]
+
+
+def _prlimits(limits: Limits) -> list[str]:
+    hard_cpu = limits.cpu_s + 5  # SIGXCPU may be caught; SIGKILL five seconds later may not
+    return [
+        f"--as={limits.memory_bytes}", f"--cpu={limits.cpu_s}:{hard_cpu}", f"--nproc={limits.threads}",
+        f"--fsize={limits.scratch_bytes}", "--core=0", "--nofile=256",
+    ]  # fmt: skip
+
+
+def _walls(task: Task, limits: Limits, *, root: bool) -> list[str]:
+    walls = ["--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
+    walls += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    if root:  # these three are what setpriv needs in order to give up the rest, and itself
+        walls += [word for name in ("SETUID", "SETGID", "SETPCAP") for word in ("--cap-add", f"CAP_{name}")]
+    else:
+        walls += ["--unshare-user", "--disable-userns"]
+    walls += _machine()
+    shown = {str(tree): tree for tree in task.read_only}
+    shown |= {f"/in/{name}": path for name, path in task.inputs.items()}
+    for place, path in shown.items():  # --dir, because parents that --ro-bind makes are closed to nobody
+        walls += ["--dir", str(Path(place).parent), "--ro-bind", str(path), place]
+    walls += ["--perms", "1777", "--size", str(limits.scratch_bytes), "--tmpfs", "/tmp"]  # noqa: S108  # inside
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
+    for name, value in environment.items():
+        walls += ["--setenv", name, value]
+    return [*walls, "--remount-ro", "/", "--chdir", "/tmp", "--hostname", "sandbox"]
+
+
+@lru_cache(maxsize=1)
+def _machine() -> list[str]:
+    walls = ["--ro-bind", "/usr", "/usr"]
+    for path in MERGED:
+        if Path(path).is_symlink():
+            walls += ["--symlink", str(Path(path).readlink()), path]
+        elif Path(path).is_dir():
+            walls += ["--ro-bind", path, path]
+    walls += ["--dir", "/etc", "--dir", "/dev"]
+    for path in CONFIGURATION:
+        walls += ["--ro-bind-try", path, path]
+    for path in DEVICES:
+        walls += ["--dev-bind", path, path]
+    return walls
+
+
+@lru_cache(maxsize=16)
+def _located(name: str) -> str | None:
+    return shutil.which(name, path="/usr/bin:/bin:/usr/sbin:/sbin")
+
+
+def find_program(name: str) -> str:
+    """The absolute path of a program of this machine. Raises MediaToolMissingError with what to install."""
+    found = name if name.startswith("/") else _located(name)
+    if found is None:
+        _located.cache_clear()  # so that installing it is enough
+        raise MediaToolMissingError(program=name, package=PACKAGES.get(name, name))
+    return found

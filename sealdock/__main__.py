@@ -1,0 +1,5 @@
+"""`python -m sealdock` is the same as `sealdock`."""
+
+from sealdock.cli import main
+
+main()

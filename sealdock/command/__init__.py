@@ -1,0 +1,1 @@
+"""One module per group of commands; each turns words into calls and results into lines and exit codes."""

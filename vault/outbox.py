@@ -1,0 +1,178 @@
+"""The outbox: signed submissions waiting for their place on the log, in the same database as the rows they explain.
+
+Invariant: the row of a domain fact, the submission that makes it true and the work that follows from it are written in
+one transaction. The same projection function writes the domain row when the entry is submitted and when the log is
+replayed (index.reindex), so it must be idempotent: called twice for one entry, it leaves what one call leaves.
+
+Whoever owns this table can delay or drop submissions; signatures keep them from making or changing one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from sqlalchemy import JSON, Index, delete, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from core import bell
+from core.canonical import Json
+from core.clock import utc_now
+from core.db import Base, Database, UtcDateTime
+from core.errors import Exit
+from vault.entry import Leaf
+from vault.error import VaultError
+from vault.note import SigningKey
+from vault.submission import Draft, exact
+
+_FIRST_LOOK_S = 0.002  # a commit takes about this long (docs/benchmarks.md)
+_LAST_LOOK_S = 0.05
+
+
+class NotSequencedError(VaultError):
+    """The log has not taken the entry yet."""
+
+    code = "vault.not_sequenced"
+    sentence = (
+        "Entry {id} is not on the log after {seconds} s. It is kept and will be put there as soon as vaultd runs; "
+        "check that the sealdock-vaultd service is up."
+    )
+
+
+class RefusedError(VaultError):
+    """The log will not take the entry; log rules raise it, and so does waiting for a refused entry."""
+
+    code = "vault.refused"
+    sentence = "The log does not take this entry: {why}. The refusal is itself on the log."
+    exit_code = Exit.NO
+
+
+class RowState(StrEnum):
+    """Where a submission stands."""
+
+    PENDING = "pending"
+    SEQUENCED = "sequenced"
+    REFUSED = "refused"
+    MISMATCHED = "mismatched"  # the medium gave the object back changed: copy it again from the recorder
+
+
+class OutboxRow(Base):
+    """One submission. `seq` is the order of submitting; `body` is the salted plaintext until the entry is sequenced."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_waiting", "state", "seq"), {"sqlite_autoincrement": True})
+
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    type: Mapped[str]
+    note: Mapped[str]
+    body: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
+    key_slot: Mapped[bytes | None]
+    state: Mapped[str] = mapped_column(default=RowState.PENDING)
+    entry_index: Mapped[int | None]
+    reason: Mapped[str] = mapped_column(default="")
+    made_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    sequenced_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+@dataclass(frozen=True)
+class AppliedEntry:
+    """What a projection sees.
+
+    `fields` is None when there is no body, or when it was disposed of or cannot be opened; `index` is None until the
+    entry is sequenced, and until then `leaf.body` is None too.
+    """
+
+    leaf: Leaf
+    fields: Json | None
+    index: int | None
+
+
+Projection = Callable[[Session, AppliedEntry], None]
+
+
+class Projections:
+    """Which function turns which type of entry into rows, and which tables consist of nothing else."""
+
+    def __init__(self) -> None:
+        self._functions: dict[str, list[Projection]] = defaultdict(list)
+        self.tables: list[type[DeclarativeBase]] = []
+
+    def on(self, entry_type: str, function: Projection) -> None:
+        """Call `function` for every entry of this type, after those registered before it."""
+        self._functions[entry_type].append(function)
+
+    def owns(self, *tables: type[DeclarativeBase]) -> None:
+        """Name tables that hold projected rows only; a reindex empties them, last named first."""
+        self.tables.extend(tables)
+
+    def apply(self, session: Session, entry: AppliedEntry) -> None:
+        """Write the rows of one entry in the caller's transaction."""
+        for function in self._functions.get(entry.leaf.type, ()):
+            function(session, entry)
+
+
+class Submitter:
+    """Puts entries into the outbox under one process's key."""
+
+    def __init__(self, signer: SigningKey, projections: Projections, bell_path: Path) -> None:
+        self._signer = signer
+        self._projections = projections
+        self._bell = bell_path
+
+    def submit(self, session: Session, draft: Draft) -> str:
+        """Sign, insert and project in the caller's transaction; gives the entry's id.
+
+        A submission whose object came back from the medium changed may be submitted again under its id. Raises
+        EntryError or SubmissionError for what no log can hold. Call `ring` after the commit.
+        """
+        submission, body = exact(draft, self._signer.name)
+        entry_id = submission.leaf.id
+        session.execute(
+            delete(OutboxRow).where(OutboxRow.id == entry_id, OutboxRow.state == RowState.MISMATCHED)
+        )
+        row = OutboxRow(
+            id=entry_id, type=draft.type, note=submission.signed(self._signer).decode(), body=body,
+            key_slot=draft.deposit.key_slot if draft.deposit else None, state=RowState.PENDING, made_at=utc_now(),
+        )  # fmt: skip
+        session.add(row)
+        session.flush()
+        fields = None if body is None else body["fields"]
+        self._projections.apply(session, AppliedEntry(submission.leaf, fields, None))
+        return entry_id
+
+    def ring(self) -> None:
+        """Wake vaultd; called after the transaction was committed. Never fails: vaultd also looks by itself."""
+        bell.ring(self._bell)
+
+
+def find(session: Session, entry_id: str) -> OutboxRow | None:
+    """The row of a submission, or None when this database never held it."""
+    return session.scalar(select(OutboxRow).where(OutboxRow.id == entry_id))
+
+
+def pending_ids(session: Session) -> set[str]:
+    """Ids of the submissions that wait for their place."""
+    return set(session.scalars(select(OutboxRow.id).where(OutboxRow.state == RowState.PENDING)))
+
+
+def wait_sequenced(db: Database, entry_id: str, timeout_s: float) -> int:
+    """The entry's index on the log, once it is there. Raises RefusedError or NotSequencedError."""
+    deadline = time.monotonic() + timeout_s
+    pause = _FIRST_LOOK_S
+    while True:
+        with db.reading() as session:
+            row = find(session, entry_id)
+        if row is not None and row.entry_index is not None and row.state == RowState.SEQUENCED:
+            return row.entry_index
+        if row is not None and row.state != RowState.PENDING:
+            raise RefusedError(why=row.reason)
+        if time.monotonic() >= deadline:
+            raise NotSequencedError(id=entry_id, seconds=timeout_s)
+        time.sleep(pause)
+        pause = min(2 * pause, _LAST_LOOK_S)

@@ -1,0 +1,1 @@
+"""Answers for programs: small JSON documents that the live parts of the pages poll."""

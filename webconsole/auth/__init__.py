@@ -1,0 +1,1 @@
+"""Who is asking: accounts, passwords, second factors, sessions and the throttle before them."""

@@ -1,0 +1,1 @@
+"""What people type: read, cleaned, bounded, and given back as it was when it is wrong."""
