@@ -11,12 +11,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import TypeVar
 
 from sqlalchemy import Date, Index, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from casework.field import CaseworkError, ChoiceError, DateError, day, text
+from casework.field import CaseworkError, DateError, choice, day, text
 from casework.people import TakenError, Unit, UnknownSubjectError, find
 from core.canonical import Json
 from core.clock import new_id, parse_stamp, utc_now
@@ -52,9 +51,6 @@ class Kind(StrEnum):
     PERMIT = "permit"
 
 
-E = TypeVar("E", Stage, Kind)
-
-
 class StaleCaseError(CaseworkError):
     """Somebody else changed the case in between."""
 
@@ -69,7 +65,10 @@ class CaseFile(Base):
     """A case as its last entry says it; `version` is that entry's id."""
 
     __tablename__ = "case_file"
-    __table_args__ = (Index("ix_case_file_opened", "opened_on", "id"), Index("ix_case_file_stage", "stage", "id"))
+    __table_args__ = (
+        Index("ix_case_file_opened", "opened_on", "id"),
+        Index("ix_case_file_stage", "stage", "id"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[str] = mapped_column(index=True)
@@ -180,16 +179,6 @@ def list_cases(
     found = list(session.scalars(query))
     page = found[:limit]
     return CasePage(page, page[-1].id if len(found) > limit else None)
-
-
-def choice(value: str, field: str, options: type[E]) -> E:
-    """`value` as a member of its list. Raises ChoiceError."""
-    try:
-        return options(value)
-    except ValueError as cause:
-        raise ChoiceError(
-            field=field, value=str(value)[:40], choices=", ".join(option.value for option in options)
-        ) from cause
 
 
 def apply_case(session: Session, applied: AppliedEntry) -> None:

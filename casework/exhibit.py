@@ -1,7 +1,8 @@
 """Recordings as evidence in cases.
 
-A link is a claim made by somebody at a time: every `link` entry is kept as a row of `case_link` and nothing is
-ever overwritten. `exhibit` is what the claims come to now: one row for each recording that belongs to a case.
+A link is a claim made by somebody at a time: every `link` entry is kept as a row of `case_link` and nothing
+is ever overwritten. `exhibit` is what the claims come to now: one row for each recording that belongs to a
+case.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from enum import StrEnum
 from sqlalchemy import Index, delete, exists, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from casework.case import CaseFile, Stage, choice, get_case
-from casework.field import CaseworkError, text
+from casework.case import CaseFile, Stage, get_case
+from casework.field import CaseworkError, choice, text
 from casework.recording import Recording, get_recording
 from core.clock import parse_stamp
 from core.db import Base, UtcDateTime
@@ -143,7 +144,7 @@ def link_many(
     session: Session, submitter: Submitter, actor: str | None, recording_ids: Sequence[str], case_id: str, *,
     note: str = "", stage: str | None = None,
 ) -> list[str]:  # fmt: skip
-    """Link up to 500 recordings in the caller's transaction, one entry an item; those linked already are left.
+    """Link up to 500 recordings in one transaction, one entry an item; those linked already are left.
 
     Returns the ids of the entries made. Raises BulkLimitError, UnknownSubjectError, FieldError.
     """
@@ -152,9 +153,7 @@ def link_many(
         raise BulkLimitError(count=len(wanted), limit=BULK_LIMIT)
     standing = set(
         session.scalars(
-            select(Exhibit.recording_id).where(
-                Exhibit.case_id == case_id, Exhibit.recording_id.in_(wanted)
-            )
+            select(Exhibit.recording_id).where(Exhibit.case_id == case_id, Exhibit.recording_id.in_(wanted))
         )
     )
     return [
@@ -231,9 +230,7 @@ def _settle(session: Session, row: CaseLink) -> None:
         )
     session.flush()
     remaining = exists().where(Exhibit.recording_id == row.recording_id)
-    session.execute(
-        update(Recording).where(Recording.id == row.recording_id).values(is_linked=remaining)
-    )
+    session.execute(update(Recording).where(Recording.id == row.recording_id).values(is_linked=remaining))
 
 
 def _submit(

@@ -1,7 +1,8 @@
 """What people type: checked once, at the edge, in words that say what to change.
 
-Text is kept in Unicode NFC without surrounding space. Control characters and the invisible marks that turn the
-reading direction are refused, because a name that shows one thing and says another has no place in evidence.
+Text is kept in Unicode NFC without surrounding space. Control characters and the invisible marks that turn
+the reading direction are refused, because a name that shows one thing and says another has no place in
+evidence.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date
+from enum import StrEnum
+from typing import TypeVar
 
 from core.errors import Exit, SealdockError
 
 _TURNS_DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Co", "Zl", "Zp"})
 _CODE = re.compile(r"[0-9A-Za-z]+")
+E = TypeVar("E", bound=StrEnum)
 EARLIEST = date(1990, 1, 1)  # no body camera is older; an earlier date is a slip of the hand
 LATEST = date(2199, 12, 31)
 
@@ -130,6 +134,15 @@ def day(value: str | date | None, field: str) -> date:
 def day_or_none(value: str | date | None, field: str) -> date | None:
     """Like `day`, and nothing stays nothing."""
     return None if value is None or value == "" else day(value, field)
+
+
+def choice(value: str, field: str, options: type[E]) -> E:
+    """`value` as a member of its list. Raises ChoiceError."""
+    try:
+        return options(value)
+    except ValueError as cause:
+        choices = ", ".join(option.value for option in options)
+        raise ChoiceError(field=field, value=str(value)[:40], choices=choices) from cause
 
 
 def _is_refused(character: str) -> bool:

@@ -1,8 +1,9 @@
 """Units, officers and recorders: the bureau's register, and the names of those who act.
 
-Everything here is a fact on the log (`unit`, `officer`, `recorder`, `account` entries) whose personal part lies
-in the "facts" bucket. The tables are what the entries come to; `apply_*` writes them, live and on replay alike.
-`ActorName` keeps every name an account ever had, so that a chain of custody shows a person as named at the time.
+Everything here is a fact on the log (`unit`, `officer`, `recorder`, `account` entries) whose personal part
+lies in the "facts" bucket. The tables are what the entries come to; `apply_*` writes them, live and on
+replay alike. `ActorName` keeps every name an account ever had, so that a chain of custody shows a person as
+named at the time.
 """
 
 from __future__ import annotations
@@ -215,7 +216,7 @@ def officer_names(session: Session, numbers: Iterable[str]) -> dict[str, str]:
     """Names by officer number, for a page of rows in one query."""
     wanted = set(numbers)
     found = session.execute(select(Officer.number, Officer.name).where(Officer.number.in_(wanted)))
-    return {number: name for number, name in found}
+    return dict(found.tuples().all())
 
 
 def actor_name(session: Session, account_id: str, at: datetime) -> ActorName | None:
@@ -315,7 +316,11 @@ def _submit(
 
 
 def _refuse_taken(
-    session: Session, table: type[Unit | Officer | RecorderAsset], column: str, number: str, own_id: str | None
+    session: Session,
+    table: type[Unit | Officer | RecorderAsset],
+    column: str,
+    number: str,
+    own_id: str | None,
 ) -> None:
     taken_by = session.scalar(select(table.id).where(getattr(table, column) == number))
     if taken_by is not None and taken_by != own_id:

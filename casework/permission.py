@@ -1,9 +1,9 @@
 """Who may do what: the whole authorisation policy of the house as one table.
 
-Invariant: what is not in `TABLE` is not allowed to anybody, and a permission that is missing from `TABLE` does
-not exist. Two lines hold whatever else changes: the administrator runs the machine and sees no evidence, and
-the auditor sees every entry of the log and no content (DOMAIN.md, People). A permission that ends in `_own`
-reaches only what the person recorded.
+Invariant: what is not in `TABLE` is not allowed to anybody, and a permission that is missing from `TABLE`
+does not exist. Two lines hold whatever else changes: the administrator runs the machine and sees no
+evidence, and the auditor sees every entry of the log and no content (DOMAIN.md, People). A permission that
+ends in `_own` reaches only what the person recorded.
 """
 
 from __future__ import annotations

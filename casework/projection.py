@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from casework.case import apply_case
-from casework.disclosure import apply_export
-from casework.exhibit import apply_link
-from casework.people import apply_account, apply_officer, apply_recorder, apply_unit
-from casework.recording import apply_ingest
-from casework.viewing import apply_view
+from casework.case import CaseFile, apply_case
+from casework.disclosure import DisclosedRecording, Disclosure, apply_export
+from casework.exhibit import CaseLink, Exhibit, apply_link
+from casework.people import (
+    ActorName,
+    Officer,
+    RecorderAsset,
+    Unit,
+    apply_account,
+    apply_officer,
+    apply_recorder,
+    apply_unit,
+)
+from casework.recording import Recording, apply_ingest
+from casework.viewing import ViewedRecording, Viewing, apply_view
 from vault.outbox import Projections
 
 
 def register(projections: Projections, zone: str) -> None:
-    """Register casework's projections; `zone` is the station's, in which recorders keep their time."""
+    """Register casework's projections and tables; `zone` is the station's, whose time recorders keep."""
     projections.on("unit", apply_unit)
     projections.on("officer", apply_officer)
     projections.on("recorder", apply_recorder)
@@ -22,3 +31,5 @@ def register(projections: Projections, zone: str) -> None:
     projections.on("link", apply_link)
     projections.on("view", apply_view)
     projections.on("export", apply_export)
+    projections.owns(Unit, Officer, RecorderAsset, ActorName, Recording, CaseFile)
+    projections.owns(CaseLink, Exhibit, Viewing, ViewedRecording, Disclosure, DisclosedRecording)

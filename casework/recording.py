@@ -1,8 +1,9 @@
 """The recordings of this station, as their `ingest` entries describe them, and the lists people look at.
 
-`happened_at` orders every list: when the recorder says the recording began, or, where it does not say, when the
-station sealed it. It never changes after the entry, so a page is cut by keyset (`happened_at`, `id`) and page
-one thousand costs what page one costs. What the recorder wrote stays beside it word for word (`started_text`).
+`happened_at` orders every list: when the recorder says the recording began, or, where it does not say, when
+the station sealed it. It never changes after the entry, so a page is cut by keyset (`happened_at`, `id`)
+and page one thousand costs what page one costs. What the recorder wrote stays beside it word for word
+(`started_text`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from casework.people import UnknownSubjectError
 from core.clock import parse_stamp, stamp
 from core.db import Base, UtcDateTime
 from core.errors import Exit
+from vault.index import EntryRow
 from vault.outbox import AppliedEntry, OutboxRow, RowState
 
 PAGE_SIZE = 100
@@ -35,6 +37,15 @@ class CursorError(CaseworkError):
     code = "casework.cursor"
     sentence = "This page address is damaged. Nothing was changed; open the list again from its first page."
     exit_code = Exit.WRONG_USE
+
+
+class NoObjectError(CaseworkError):
+    """An `ingest` entry that seals nothing."""
+
+    code = "casework.no_object"
+    sentence = (
+        "Entry {id} says that a recording was sealed and names no object. Verify the vault before going on."
+    )
 
 
 class Recording(Base):
@@ -71,13 +82,12 @@ class Recording(Base):
     damaged: Mapped[bool] = mapped_column(default=False)  # the recorder could not read all of it
     is_disposed: Mapped[bool] = mapped_column(default=False)
     is_linked: Mapped[bool] = mapped_column(default=False)  # kept by casework.exhibit
-
-
-_ENTRY = table("entry", column("id"), column("index"))
-
-Recording.entry_index = column_property(  # type: ignore[attr-defined]
-    select(_ENTRY.c.index).where(_ENTRY.c.id == Recording.id).scalar_subquery()
-)
+    entry_index: Mapped[int | None] = column_property(  # None until vaultd has put the entry on the log
+        select(EntryRow.index)
+        .where(EntryRow.id == id)  # noqa: A003  # the column above
+        .correlate_except(EntryRow)
+        .scalar_subquery()
+    )
 
 
 @dataclass(frozen=True)
@@ -139,7 +149,9 @@ def apply_ingest(zone: str) -> Projection:
 
 
 def _row(applied: AppliedEntry, zone: str, *, is_linked: bool) -> Recording:
-    leaf, fields = applied.leaf, applied.fields or {}
+    leaf, fields, sealed = applied.leaf, applied.fields or {}, applied.leaf.object
+    if sealed is None:
+        raise NoObjectError(id=leaf.id)
     sealed_at = parse_stamp(leaf.time)
     started_at, started_zone = _started(fields.get("started_at"), zone)
     return Recording(
@@ -147,8 +159,8 @@ def _row(applied: AppliedEntry, zone: str, *, is_linked: bool) -> Recording:
         name=fields.get("name", ""),
         path=fields.get("path", ""),
         media=leaf.facts["media"],
-        size=leaf.object.size,
-        sha256=leaf.object.sha256,
+        size=sealed.size,
+        sha256=sealed.sha256,
         officer_number=fields.get("officer_number"),
         recorder_serial=fields.get("recorder_serial"),
         started_at=started_at,
@@ -180,7 +192,7 @@ def _started(written: str | None, zone: str) -> tuple[datetime | None, str | Non
     return moment.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC), zone
 
 
-def _narrowed(wanted: RecordingFilter) -> Select[tuple[Recording]]:
+def _narrowed(wanted: RecordingFilter) -> Select[Recording]:
     """The query without order and place; what the log would not take is not a recording."""
     not_taken = select(OutboxRow.id).where(OutboxRow.state.in_((RowState.REFUSED, RowState.MISMATCHED)))
     query = select(Recording).where(*_conditions(wanted), Recording.id.not_in(not_taken))

@@ -1,9 +1,9 @@
 """Viewings and refusals: who looked, why, and who tried without being allowed.
 
-Invariant: nothing is shown before its `view` entry stands in the outbox; keyd gives a key only against an entry
-that vaultd has put on the log. So that nobody can flood the log, the same person looking at the same recordings
-again within a minute, and the range requests of a player that goes on, use the entry that is there; refusals are
-counted per person, permission, subject and minute, and entered once the minute is over.
+Invariant: nothing is shown before its `view` entry stands in the outbox; keyd gives a key only against an
+entry that vaultd has put on the log. So that nobody can flood the log, the same person looking at the same
+recordings again within a minute, and the range requests of a player that goes on, use the entry that is
+there; refusals are counted per person, permission, subject and minute, and entered once the minute is over.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from enum import StrEnum
 from sqlalchemy import Index, Select, UniqueConstraint, delete, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from casework.case import choice
-from casework.field import CaseworkError, text
+from casework.field import CaseworkError, choice, text
 from casework.permission import Permission
 from core.clock import parse_stamp, utc_now
 from core.db import Base, UtcDateTime
@@ -169,7 +168,7 @@ def record_denied(
 def flush_denied(session: Session, submitter: Submitter, now: datetime | None = None) -> list[str]:
     """Enter the refusals of every minute that is over, one `denied` entry each; the ids of the entries.
 
-    Called on every refusal and by the console's housekeeping, so that the last one does not wait for the next.
+    Called on every refusal and by the console's housekeeping, so that the last does not wait for the next.
     """
     minute = (now or utc_now()).replace(second=0, microsecond=0)
     due = list(session.scalars(select(DenialCount).where(DenialCount.minute < minute)))
@@ -234,7 +233,7 @@ def _subjects_counted(session: Session, actor: str, minute: datetime) -> int:
     ) or 0  # fmt: skip
 
 
-def _refused() -> Select[tuple[str]]:
+def _refused() -> Select[str]:
     return select(OutboxRow.id).where(OutboxRow.state == RowState.REFUSED)
 
 

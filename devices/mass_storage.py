@@ -132,6 +132,10 @@ class MassStorage:
         """Whether the recorder is there and answers."""
         return self._presence.is_here() and self._listing.tree.is_alive()
 
+    def has_departed(self, patience_s: float) -> bool:
+        """Whether it is gone; waits so long for the event, which comes after the read error it explains."""
+        return not self.present() or self._presence.wait_departed(patience_s)
+
     def close(self) -> None:
         """Unmount; nothing was written."""
         self._listing.close()

@@ -105,6 +105,10 @@ class Recorder(Protocol):
         """Whether the recorder is still there."""
         ...
 
+    def has_departed(self, patience_s: float) -> bool:
+        """Whether it is gone; waits so long for the event, which comes after the read error it explains."""
+        ...
+
     def close(self) -> None:
         """Unmount and let go; safe to call again."""
         ...

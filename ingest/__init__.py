@@ -1,0 +1,1 @@
+"""From the bay to the receipt: docking sessions, recordings, and the dock's daemon."""

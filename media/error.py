@@ -85,3 +85,75 @@ class LensError(MediaError):
         "The read-only view that media tools read through could not be mounted ({why}). "
         "Nothing was lost: install the Debian package 'fuse3', make /dev/fuse usable, and the work goes on."
     )
+
+
+class RefusedFileError(MediaError):
+    """The file itself is the reason; trying again would change nothing."""
+
+    code = "media.refused"
+    sentence = "This recording cannot be shown here. The original is sealed and untouched; it can be downloaded."
+
+
+class NotMediaError(RefusedFileError):
+    """No sound and no pictures in it, whatever its name says."""
+
+    code = "media.not_media"
+    sentence = (
+        "This file holds no video, sound or picture that can be shown, whatever its name says. "
+        "It is sealed as it came and can be downloaded."
+    )
+
+
+class EmptyFileError(RefusedFileError):
+    """Zero bytes."""
+
+    code = "media.empty"
+    sentence = "This file is empty: the recorder made it and wrote nothing. It is sealed as it came."
+
+
+class TruncatedFileError(RefusedFileError):
+    """An MP4 without its index."""
+
+    code = "media.truncated"
+    sentence = (
+        "This recording was cut off while the recorder wrote it (power lost or battery out): its index is missing, "
+        "so it cannot be played. It is sealed as it came; its content is there and can be salvaged."
+    )
+
+
+class HugePictureError(RefusedFileError):
+    """Dimensions that no recorder makes."""
+
+    code = "media.huge_picture"
+    sentence = (
+        "This file claims a picture larger than any recorder makes and was not opened. "
+        "It is sealed as it came and can be downloaded; treat it with care."
+    )
+
+
+class EndlessFileError(RefusedFileError):
+    """More packets than any recording has."""
+
+    code = "media.endless"
+    sentence = (
+        "This file claims more pictures than a recording can hold and was not read to its end. "
+        "It is sealed as it came and can be downloaded; treat it with care."
+    )
+
+
+class UnreadableFileError(RefusedFileError):
+    """A container that opens and a content that does not."""
+
+    code = "media.unreadable"
+    sentence = (
+        "This recording is in a format that cannot be read here, or it is damaged. "
+        "It is sealed as it came and can be downloaded."
+    )
+
+
+REFUSALS: dict[str, type[RefusedFileError]] = {
+    kind.code.removeprefix("media."): kind
+    for kind in (
+        NotMediaError, EmptyFileError, TruncatedFileError, HugePictureError, EndlessFileError, UnreadableFileError,
+    )
+}  # fmt: skip

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -182,23 +183,18 @@ def run(task: Task, limits: Limits = Limits()) -> bytes:  # noqa: B008  # frozen
         return b"".join(running)
 
 
-def python_task(script: Path, packages: Sequence[str], arguments: Sequence[str] = (), **inputs: Path) -> Task:
-    """Our own script, alone with the interpreter and the named site packages, without our code or settings."""
-    site = _site_packages()
+def python_task(
+    script: Path, packages: Sequence[str], arguments: Sequence[str], inputs: Mapping[str, Path]
+) -> Task:
+    """Our own script alone with the interpreter and the named site packages: no code or settings of ours."""
+    site = Path(sysconfig.get_path("platlib"))
     shown = {f"tool/{script.name}": script, **inputs}
     for name in packages:
-        for tree in (name, f"{name}.libs"):
-            if (site / tree).is_dir():
-                shown[f"tool/{tree}"] = site / tree
+        shown |= {f"tool/{t}": site / t for t in (name, f"{name}.libs") if (site / t).is_dir()}
     base = Path(sys.base_prefix).resolve()
     interpreter = str(Path(sys.executable).resolve())
-    trees = () if base.is_relative_to("/usr") and not base.is_relative_to("/usr/local") else (base,)
+    trees = () if base == Path("/usr") else (base,)
     return Task([interpreter, "-E", "-s", "-S", "-B", f"/in/tool/{script.name}", *arguments], shown, trees)
-
-
-def _site_packages() -> Path:
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    return Path(sys.prefix) / "lib" / version / "site-packages"
 
 
 def _command(task: Task, limits: Limits, refused: int | None) -> list[str]:
@@ -235,7 +231,7 @@ def _walls(task: Task, limits: Limits, *, root: bool) -> list[str]:
     shown = {str(tree): tree for tree in task.read_only}
     shown |= {f"/in/{name}": path for name, path in task.inputs.items()}
     for place, path in shown.items():  # --dir, because parents that --ro-bind makes are closed to nobody
-        walls += ["--dir", str(Path(place).parent), "--ro-bind", str(path), place]
+        walls += ["--dir", str(Path(place).parent), "--ro-bind", str(path.absolute()), place]
     walls += ["--perms", "1777", "--size", str(limits.scratch_bytes), "--tmpfs", "/tmp"]  # noqa: S108  # inside
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
     for name, value in environment.items():

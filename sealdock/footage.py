@@ -9,16 +9,14 @@ nobody is shown, nobody's voice is used.
 
 from __future__ import annotations
 
-import random
-import struct
-from collections.abc import Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ffmpeg
 
@@ -28,11 +26,9 @@ from media.ffmpeg_run import SCRATCH, shown
 from media.sandbox import Limits, Task
 from sealdock import scenery
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 MODEL = "DSJ-X1"
 SOUND_RATE = 48_000
+FIRST_WORD_MS, PAUSE_MS = 700, 500
 LIMITS = Limits(wall_s=600, cpu_s=1200, memory_bytes=4 << 30, output_bytes=2 << 30, scratch_bytes=2 << 30, idle=False)
 _FONTS = ("/usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")
 _BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact"}
@@ -126,9 +122,10 @@ def _props(shot: Shot) -> Iterator[Mapping[str, Path]]:
         yield paths
 
 
-def _drawing(name: str, width: int, height: int, shot: Shot) -> Any:
+def _drawing(name: str, width: int, height: int, shot: Shot, pixels: str = "yuva420p") -> Any:
     """A drawing rendered once and held as an endless still."""
     rendered = ffmpeg.input(shown(name), format="svg_pipe", width=width, height=height)
+    rendered = rendered.filter("format", pixels)  # once, before it is held
     still = rendered.filter("loop", loop=-1, size=1, start=0)
     return still.filter("setpts", f"N/({shot.frames_per_second}*TB)").filter("fps", shot.frames_per_second)
 
@@ -137,7 +134,7 @@ def _camera(shot: Shot) -> Any:
     """The place with a walker and a van, seen through a drifting lens, with the recorder's line of text."""
     scale = shot.height / 720
     wide, tall = _even(1400 * shot.width / 1280), _even(1400 * shot.width / 1280 * 9 / 16)
-    scene = _drawing("place.svg", wide, tall, shot).filter("format", "yuv420p")
+    scene = _drawing("place.svg", wide, tall, shot, "yuv420p")
     scene = _with_walker(scene, shot, scale, tall)
     if shot.scene is Scene.STREET:
         van = _drawing("van.svg", _even(560 * scale), _even(250 * scale), shot)
@@ -165,7 +162,7 @@ def _burnt_in(seen: Any, shot: Shot) -> Any:
     if font is None:
         raise MediaToolMissingError(program="DejaVu Sans", package="fonts-dejavu-core")
     local = int(shot.started_at.timestamp() + (shot.started_at.utcoffset() or timedelta()).total_seconds())
-    clock = f"%{{pts\\:gmtime\\:{local}\\:%Y-%m-%d %H\\\\\\:%M\\\\\\:%S}}"
+    clock = f"%{{pts:gmtime:{local}:%Y-%m-%d %H\\:%M\\:%S}}"
     size, edge = max(10, shot.height // 30), max(4, shot.height // 36)
     style = {"fontfile": font, "fontsize": size, "fontcolor": "white", "borderw": max(1, size // 12), "x": edge}
     line = f"{MODEL} {shot.recorder_serial} {shot.officer_number}"
@@ -183,21 +180,60 @@ def _encoder(shot: Shot) -> dict[str, Any]:
 
 
 def _written(shot: Shot) -> dict[str, Any]:
-    made = shot.started_at.astimezone(tz=None).isoformat() if shot.started_at.tzinfo is None else shot.started_at.isoformat()
+    made = shot.started_at.isoformat()
     return {"movflags": "use_metadata_tags", "metadata": f"creation_time={made}", "metadata:g:1": f"model={MODEL}"}
 
 
 def _sound(shot: Shot) -> bytes:
-    """Speech every few seconds over a quiet hum, as a WAV file."""
-    samples = shot.seconds * SOUND_RATE
-    hum = random.Random(shot.recorder_serial)  # noqa: S311  # noise in a synthetic recording
-    spoken = [_spoken(voice, text) for voice, text in _SPEECH[shot.scene]]
-    return _mixed(samples, spoken, hum)
+    """Speech every few seconds over the hum of the place: 16 bit mono WAV."""
+    with TemporaryDirectory(prefix="footage-") as directory:
+        voices = _voices(Path(directory), shot.scene)
+        hum = f"anoisesrc=r={SOUND_RATE}:c=pink:a=0.015:seed=7:d={shot.seconds}"
+        tracks, at_ms = [ffmpeg.input(hum, format="lavfi").audio], FIRST_WORD_MS
+        for name, path in voices.items():
+            spoken = ffmpeg.input(shown(name), format="wav").audio.filter("aresample", SOUND_RATE)
+            tracks.append(spoken.filter("adelay", at_ms, all=1))
+            at_ms += _milliseconds(path) + PAUSE_MS
+        mixed = ffmpeg.filter(tracks, "amix", inputs=len(tracks), normalize=0, duration="longest")
+        graph = ffmpeg.output(
+            mixed.filter("atrim", 0, shot.seconds), SCRATCH, format="wav", acodec="pcm_s16le", ac=1, ar=SOUND_RATE,
+            **_BITEXACT,
+        )  # fmt: skip
+        return ffmpeg_run.whole(graph, voices, LIMITS)
 
 
-def _spoken(voice: str, text: str) -> bytes:
-    """A WAV file of a voice, or nothing where no voice is installed."""
-    try:
-        return sandbox.run(Task(["espeak-ng", "-v", voice, "-s", "165", "--stdout", text]), LIMITS)
-    except MediaToolMissingError:
-        return b""
+def _voices(directory: Path, scene: Scene) -> dict[str, Path]:
+    """One WAV file per sentence; none where no voice is installed."""
+    voices = {}
+    for number, (voice, text) in enumerate(_SPEECH[scene]):
+        task = Task(["espeak-ng", "-v", voice, "-s", "165", "--stdout", text])
+        with suppress(MediaToolMissingError):
+            path = directory / f"voice{number}.wav"
+            path.write_bytes(sandbox.run(task, LIMITS))
+            voices[path.name] = path
+    return voices
+
+
+def _milliseconds(wav: Path) -> int:
+    """Length of what espeak-ng wrote: 22,050 samples of 16 bits a second after 44 bytes of header."""
+    return (wav.stat().st_size - 44) * 1000 // (22_050 * 2)
+
+
+def _with_exif(plain: bytes, shot: Shot) -> bytes:
+    """The photograph with what a recorder notes in it; unchanged where exiftool is not installed."""
+    taken = shot.started_at
+    facts = {
+        "Make": "DSJ", "Model": MODEL, "SerialNumber": shot.recorder_serial, "Artist": shot.officer_number,
+        "DateTimeOriginal": f"{taken:%Y:%m:%d %H:%M:%S}", "OffsetTimeOriginal": f"{taken:%z}"[:3] + ":" + f"{taken:%z}"[3:],
+        "GPSLatitude": "31.230416", "GPSLatitudeRef": "N", "GPSLongitude": "121.473701", "GPSLongitudeRef": "E",
+    }  # fmt: skip
+    with TemporaryDirectory(prefix="footage-") as directory, suppress(MediaToolMissingError):
+        path = Path(directory, "photo.jpg")
+        path.write_bytes(plain)
+        tags = [f"-{name}={value}" for name, value in facts.items()]
+        return sandbox.run(Task(["exiftool", "-q", *tags, "-o", "-", shown("photo.jpg")], {"photo.jpg": path}), LIMITS)
+    return plain
+
+
+def _even(length: float) -> int:
+    return int(length) // 2 * 2

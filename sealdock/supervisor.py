@@ -36,9 +36,12 @@ class _Child:
 class Supervisor:
     """Starts, watches, restarts and stops the processes of one station."""
 
-    def __init__(self, settings_path: Path, names: tuple[str, ...] = PROCESSES) -> None:
+    def __init__(
+        self, settings_path: Path, names: tuple[str, ...] = PROCESSES, *, log_directory: Path | None = None
+    ) -> None:
         self._settings_path = settings_path
         self._names = names
+        self._log_directory = log_directory
         self._log = log.get("supervisor")
         self._children: dict[str, _Child] = {}
 
@@ -60,7 +63,10 @@ class Supervisor:
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         argv = [sys.executable, "-m", "sealdock", "--settings", str(self._settings_path), "run", name]
-        return subprocess.Popen(argv, start_new_session=True, stdin=subprocess.DEVNULL)
+        if self._log_directory is None:
+            return subprocess.Popen(argv, start_new_session=True, stdin=subprocess.DEVNULL)
+        with (self._log_directory / f"{name}.log").open("ab") as lines:
+            return subprocess.Popen(argv, start_new_session=True, stdin=subprocess.DEVNULL, stderr=lines, stdout=lines)
 
     def _look_after(self, child: _Child) -> None:
         code = child.process.poll()

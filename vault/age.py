@@ -42,7 +42,8 @@ from vault.payload import (
 
 __all__ = [
     "CHUNK_SIZE", "FILE_KEY_SIZE", "HEADER_SIZE", "KEY_SLOT_SIZE", "NONCE_SIZE", "SEALED_CHUNK_SIZE",
-    "TAG_SIZE", "ChunkOpener", "ChunkSealer", "HeaderError", "HeaderMacError", "Identity", "KeyTextError", "NoMatchError",
+    "TAG_SIZE", "ChunkOpener", "ChunkSealer", "HeaderError", "HeaderMacError", "Identity", "KeyTextError",
+    "NoMatchError",
     "PayloadError", "PayloadReader", "Recipient", "decrypt_file", "encrypt_file", "header_for",
     "new_file_key", "new_nonce", "open_header", "open_payload", "payload_key", "plain_size", "seal_payload",
     "sealed_size", "split_header",

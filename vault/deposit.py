@@ -13,7 +13,6 @@ recorder may have been changed in between, and then the copy is worth nothing.
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -227,7 +226,9 @@ class _Line:
         """Read to the end; everything that was read is sealed and written when this returns or raises."""
         first = self._lane.plain[0]
         count = _fill(source, first, self._sealing.done)
-        if count < len(first) and not self._sealing.done:  # one buffer holds it all: no threads for a photograph
+        if (
+            count < len(first) and not self._sealing.done
+        ):  # one buffer holds it all: no threads for a photograph
             self._sealing.hash_plain(first[:count])
             pages = self._sealing.seal(first[:count], self._lane.sealed[0], final=True)
             self._sealing.write(self._part, self._lane.sealed[0][:pages])

@@ -16,14 +16,26 @@ from pathlib import Path
 from secrets import token_hex
 from threading import Lock
 
-import pyrage
+import pyrage  # type: ignore[import-untyped]  # it ships no type information
 
-from core.canonical import CanonicalError, Json, decode
+from core.canonical import CanonicalError, Json, decode, encode
 from core.digest import sha256_hex
 from core.durable import create_once, fsync_directory
 from core.errors import Exit
-from vault.age import HEADER_SIZE, Identity, Recipient, decrypt_file, encrypt_file, open_header, open_payload
-from vault.entry import Leaf, check_bucket
+from vault.age import (
+    HEADER_SIZE,
+    Identity,
+    Recipient,
+    decrypt_file,
+    encrypt_file,
+    header_for,
+    new_file_key,
+    new_nonce,
+    open_header,
+    open_payload,
+    seal_payload,
+)
+from vault.entry import BodyCommitment, Leaf, check_bucket
 from vault.error import VaultError
 from vault.objects import Vault
 
@@ -37,7 +49,9 @@ class WrongPassphraseError(VaultError):
     """The root cannot be opened with what was typed."""
 
     code = "vault.passphrase"
-    sentence = "The passphrase does not open {path}. Nothing was unlocked; try again, or use the recovery key."
+    sentence = (
+        "The passphrase does not open {path}. Nothing was unlocked; try again, or use the recovery key."
+    )
     exit_code = Exit.NO
 
 
@@ -132,9 +146,23 @@ class Keyring:
         return Identity.parse(decrypt_file(self._identity, sealed).decode())
 
 
+def seal_body(vault: Vault, salted: Json, bucket: str) -> tuple[BodyCommitment, bytes, bytes]:
+    """Encrypt a salted body to its bucket: the commitment, the chunks for the pack and `header || nonce` for the slot.
+
+    Raises NoBucketError or CanonicalError.
+    """
+    plain = encode(salted)
+    file_key, nonce = new_file_key(), new_nonce()
+    stored = seal_payload(file_key, nonce, plain)
+    slot = header_for([Recipient.parse(bucket_recipient(vault, bucket))], file_key) + nonce
+    return BodyCommitment(sha256_hex(plain), sha256_hex(stored), bucket, sha256_hex(slot)), stored, slot
+
+
 def open_body(vault: Vault, index: int, leaf: Leaf, keyring: Keyring) -> Json | None:
-    """The private facts of entry `index`, checked against every digest the entry gives; None when it has none
-    or they were disposed of. Raises BodyError, PackError, NoBucketError or AgeError."""
+    """The private facts of entry `index`, checked against every digest that the entry gives.
+
+    None when it has none or they were disposed of. Raises BodyError, PackError, NoBucketError or AgeError.
+    """
     if leaf.body is None or (slot := vault.slots.body_slot(index)) is None:
         return None
     stored = vault.packs.body(index)

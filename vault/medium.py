@@ -12,6 +12,7 @@ import errno
 import fcntl
 import mmap
 import os
+import signal
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,7 +27,9 @@ from vault.age import CHUNK_SIZE, sealed_size
 from vault.error import VaultError
 
 PAGE = 4096  # O_DIRECT alignment that every disk and file system here accepts
-PLAIN_ROOM = 1024 * 1024  # 16 chunks; small enough that the cipher finds it in the cache that the hash left it in
+PLAIN_ROOM = (
+    1024 * 1024
+)  # 16 chunks; small enough that the cipher finds it in the cache that the hash left it in
 SEALED_ROOM = -(-(sealed_size(PLAIN_ROOM) + PAGE) // PAGE) * PAGE  # and a carried tail of less than one page
 BUFFERS_PER_LANE = 4  # of each kind: one being filled, one held back for the last-chunk mark, two on the way
 LANE_BYTES = BUFFERS_PER_LANE * (PLAIN_ROOM + SEALED_ROOM)
@@ -34,6 +37,7 @@ _READ_BACK_ROOM = 1024 * 1024
 _FS_IOC_GETFLAGS = 0x80086601  # linux/fs.h, 64-bit
 _FS_IOC_SETFLAGS = 0x40086602
 _FS_IMMUTABLE_FL = 0x10
+_F_SETSIG = 10  # linux/fcntl.h; the module has no name for it
 _LOG = log.get("vault.medium")
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -124,7 +128,9 @@ class PartFile:
 
     def reserve(self, size: int) -> None:
         """Find room for `size` bytes before the first is copied. Raises DiskFullError."""
-        if _LIBC.fallocate(self._descriptor, 1, ctypes.c_int64(0), ctypes.c_int64(size)):  # 1: FALLOC_FL_KEEP_SIZE
+        if _LIBC.fallocate(
+            self._descriptor, 1, ctypes.c_int64(0), ctypes.c_int64(size)
+        ):  # 1: FALLOC_FL_KEEP_SIZE
             code = ctypes.get_errno()
             if code == errno.ENOSPC:
                 raise DiskFullError(path=self.path, size=size)
@@ -177,19 +183,19 @@ class Reader:
     def __init__(self) -> None:
         self._room = memoryview(mmap.mmap(-1, _READ_BACK_ROOM))
 
-    def digest(self, path: Path) -> ReadBack:
-        """Size and SHA-256 of what lies on the medium. Raises MediumError when it cannot be read."""
+    def digest(self, path: Path, cancel: Event | None = None) -> ReadBack:
+        """Size and SHA-256 of what lies on the medium. Raises MediumError when it cannot be read, CancelledError."""
         try:
-            return self._digest(path, direct=True)
+            return self._digest(path, cancel, direct=True)
         except OSError as cause:
             if cause.errno != errno.EINVAL:
                 raise MediumError(path=path, why=cause.strerror) from cause
         try:
-            return self._digest(path, direct=False)
+            return self._digest(path, cancel, direct=False)
         except OSError as cause:
             raise MediumError(path=path, why=cause.strerror) from cause
 
-    def _digest(self, path: Path, *, direct: bool) -> ReadBack:
+    def _digest(self, path: Path, cancel: Event | None, *, direct: bool) -> ReadBack:
         flags = os.O_RDONLY | os.O_CLOEXEC | (os.O_DIRECT if direct else 0)
         descriptor = os.open(path, flags)
         try:
@@ -200,14 +206,20 @@ class Reader:
             while count := os.preadv(descriptor, [self._room], size):
                 running.update(self._room[:count])
                 size += count
+                if cancel is not None and cancel.is_set():
+                    raise CancelledError
             return ReadBack(size, running.hexdigest())
         finally:
             os.close(descriptor)
 
 
 def prove_no_writer(descriptor: int) -> bool:
-    """True when no process has the file open for writing: the kernel grants a read lease only then (fcntl(2))."""
+    """True when no process has the file open for writing: the kernel grants a read lease only then (fcntl(2)).
+
+    The lease is held until `descriptor` is closed; who opens the file for writing meanwhile has to wait.
+    """
     try:
+        fcntl.fcntl(descriptor, _F_SETSIG, signal.SIGURG)  # the default signal of a broken lease would end us
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except BlockingIOError:
         return False

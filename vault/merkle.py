@@ -7,18 +7,30 @@ reader needs the tiles on one path, never the whole tree. Memory is a few tiles 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
-from pathlib import Path
-from typing import Protocol
 
 from vault.error import VaultError
+from vault.tile import (
+    HASH_SIZE,
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    DirectoryTiles,
+    Tile,
+    TileError,
+    TileReader,
+    bundle_path,
+    number_path,
+    tile_path,
+    width_at,
+)
 
-HASH_SIZE = 32
-TILE_WIDTH = 256  # hashes of a full tile
-_TILE_HEIGHT = 8  # TILE_WIDTH == 2 ** _TILE_HEIGHT
-_TILES_KEPT = 64  # of a directory reader: two paths through the deepest log
+__all__ = [
+    "EMPTY_ROOT", "HASH_SIZE", "TILE_WIDTH", "DirectoryTiles", "Frontier", "ProofError", "Tile", "TileError",
+    "TileReader", "bundle_path", "consistency_proof", "inclusion_proof", "leaf_hash", "node_hash",
+    "number_path", "root_of", "tile_path", "tiles_for_append", "tree_root", "verify_consistency",
+    "verify_inclusion", "width_at",
+]  # fmt: skip
+
 EMPTY_ROOT = sha256(b"").digest()  # RFC 6962 section 2.1
 
 
@@ -32,16 +44,6 @@ class ProofError(VaultError):
     )
 
 
-class TileError(VaultError):
-    """A tile that is missing or has the wrong length."""
-
-    code = "vault.tile"
-    sentence = (
-        "The log's file {path} is missing or has the wrong length. Entries cannot be proven until it is "
-        "restored from a copy; `sealdock vault verify` names every such file."
-    )
-
-
 def leaf_hash(entry: bytes) -> bytes:
     """The hash of an entry as a leaf (RFC 6962: 0x00 before it)."""
     return sha256(b"\x00" + entry).digest()
@@ -50,89 +52,6 @@ def leaf_hash(entry: bytes) -> bytes:
 def node_hash(left: bytes, right: bytes) -> bytes:
     """The hash of an inner node (RFC 6962: 0x01 before it)."""
     return sha256(b"\x01" + left + right).digest()
-
-
-def number_path(number: int) -> str:
-    """A tile's number as path elements of three digits: 1234067 is `x001/x234/067`."""
-    path = f"{number % 1000:03d}"
-    while number := number // 1000:
-        path = f"x{number % 1000:03d}/{path}"
-    return path
-
-
-def tile_path(level: int, number: int, width: int = TILE_WIDTH) -> str:
-    """Where a tile of hashes lies below `log/`; `width` under 256 names a partial tile."""
-    return f"tile/{level}/{number_path(number)}{_partial(width)}"
-
-
-def bundle_path(number: int, width: int = TILE_WIDTH) -> str:
-    """Where a bundle of entries lies below `log/`."""
-    return f"tile/entries/{number_path(number)}{_partial(width)}"
-
-
-def _partial(width: int) -> str:
-    if not 0 < width <= TILE_WIDTH:
-        raise ValueError("a tile is 1 to 256 wide")
-    return "" if width == TILE_WIDTH else f".p/{width}"
-
-
-def width_at(size: int, level: int, number: int) -> int:
-    """How many hashes tile `number` of `level` has when the log has `size` entries; 0 when there is none."""
-    return max(0, min(TILE_WIDTH, (size >> _TILE_HEIGHT * level) - number * TILE_WIDTH))
-
-
-@dataclass(frozen=True)
-class Tile:
-    """Consecutive hashes of one level, full or partial."""
-
-    level: int
-    number: int
-    hashes: tuple[bytes, ...]
-
-    @property
-    def path(self) -> str:
-        """Its place below `log/`."""
-        return tile_path(self.level, self.number, len(self.hashes))
-
-    @property
-    def raw(self) -> bytes:
-        """Its bytes."""
-        return b"".join(self.hashes)
-
-
-class TileReader(Protocol):
-    """Gives out the hashes of tiles; whoever reads decides whether to believe them."""
-
-    def hashes(self, level: int, number: int, width: int) -> tuple[bytes, ...]:
-        """The first `width` hashes of a tile. Raises TileError when they are not there."""
-
-
-class DirectoryTiles:
-    """Reads the tiles of a log of `size` entries from the directory that holds `tile/`."""
-
-    def __init__(self, log: Path, size: int) -> None:
-        self._log, self._size = log, size
-        self._read = lru_cache(_TILES_KEPT)(self._read_uncached)
-
-    def hashes(self, level: int, number: int, width: int) -> tuple[bytes, ...]:
-        """As TileReader; a narrower tile of an older log is the start of the tile that is there now."""
-        tile = self._read(level, number)
-        if len(tile) < width:
-            raise TileError(path=tile_path(level, number, width))
-        return tile[:width]
-
-    def _read_uncached(self, level: int, number: int) -> tuple[bytes, ...]:
-        width = width_at(self._size, level, number)
-        if not width:
-            return ()
-        path = self._log / tile_path(level, number, width)
-        try:
-            raw = path.read_bytes()
-        except FileNotFoundError as cause:
-            raise TileError(path=path) from cause
-        if len(raw) != width * HASH_SIZE:
-            raise TileError(path=path)
-        return tuple(raw[i : i + HASH_SIZE] for i in range(0, len(raw), HASH_SIZE))
 
 
 class Frontier:
@@ -146,7 +65,7 @@ class Frontier:
     def resume(cls, reader: TileReader, size: int) -> Frontier:
         """Go on from a log of `size` entries. Raises TileError."""
         edge, level = [], 0
-        while count := size >> _TILE_HEIGHT * level:
+        while count := size >> TILE_HEIGHT * level:
             number, width = divmod(count, TILE_WIDTH)
             edge.append(reader.hashes(level, number, width) if width else ())
             level += 1
@@ -162,7 +81,7 @@ class Frontier:
             self._edge[level].append(hashed)
             if len(self._edge[level]) < TILE_WIDTH:
                 return filled
-            number = (self.size >> _TILE_HEIGHT * (level + 1)) - 1
+            number = (self.size >> TILE_HEIGHT * (level + 1)) - 1
             tile = Tile(level, number, tuple(self._edge[level]))
             filled.append(tile)
             self._edge[level] = []
@@ -172,7 +91,7 @@ class Frontier:
         """The unfinished tiles of the tree as it is now."""
         for level, hashes in enumerate(self._edge):
             if hashes:
-                yield Tile(level, self.size >> _TILE_HEIGHT * (level + 1), tuple(hashes))
+                yield Tile(level, self.size >> TILE_HEIGHT * (level + 1), tuple(hashes))
 
     def root(self) -> bytes:
         """The root over all entries so far."""
@@ -318,7 +237,7 @@ def _complete_parts(low: int, high: int) -> Iterator[tuple[int, int]]:
 
 def _stored(reader: TileReader, start: int, height: int) -> bytes:
     """The root of the complete subtree of 2 ** height entries at `start`."""
-    level, inner = divmod(height, _TILE_HEIGHT)
-    number, first = divmod(start >> _TILE_HEIGHT * level, TILE_WIDTH)
+    level, inner = divmod(height, TILE_HEIGHT)
+    number, first = divmod(start >> TILE_HEIGHT * level, TILE_WIDTH)
     hashes = reader.hashes(level, number, first + (1 << inner))
     return root_of(hashes[first:])

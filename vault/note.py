@@ -32,7 +32,9 @@ class NoteError(VaultError):
     """Bytes that are not a signed note."""
 
     code = "vault.note"
-    sentence = "This is not a signed note ({why}). Nothing in it can be relied on; get the file again from its source."
+    sentence = (
+        "This is not a signed note ({why}). Nothing in it can be relied on; get it again from its source."
+    )
 
 
 class NoteSignatureError(NoteError):

@@ -40,9 +40,7 @@ class DisposedError(VaultError):
     """The key of this object is gone, and with it the content."""
 
     code = "vault.disposed"
-    sentence = (
-        "Entry {index} has no key any more: its content was disposed of. The log still proves that it existed."
-    )
+    sentence = "Entry {index} has no key any more: its content was disposed of. The log still proves that it existed."
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,14 @@ from core import bell
 from core.canonical import Json
 from core.clock import utc_now
 from core.db import Base, Database, UtcDateTime
+from core.digest import sha256_hex
 from core.errors import Exit
 from vault.entry import Leaf
 from vault.error import VaultError
 from vault.note import SigningKey
 from vault.submission import Draft, exact
 
+MISMATCH_CODE = "vault.mismatched"  # the code of the refusal of an object that came back changed
 _FIRST_LOOK_S = 0.002  # a commit takes about this long (docs/benchmarks.md)
 _LAST_LOOK_S = 0.05
 
@@ -159,6 +161,33 @@ def find(session: Session, entry_id: str) -> OutboxRow | None:
 def pending_ids(session: Session) -> set[str]:
     """Ids of the submissions that wait for their place."""
     return set(session.scalars(select(OutboxRow.id).where(OutboxRow.state == RowState.PENDING)))
+
+
+def fingerprint(note: str) -> str:
+    """How a refusal names the very submission it refuses."""
+    return sha256_hex(note.encode())
+
+
+def settle(session: Session, index: int, leaf: Leaf) -> OutboxRow | None:
+    """Say in the outbox what entry `index` means for a submission; gives the row it settled, if any.
+
+    An entry settles the submission with its id; a refusal settles the exact submission it names. The caller drops
+    the row's private plaintext when it has no more use for it. Doing it again changes nothing.
+    """
+    refused = leaf.type == "refusal"
+    row = find(session, leaf.about[0] if refused and leaf.about else leaf.id)
+    if row is None or row.state == RowState.SEQUENCED:
+        return None
+    if refused and leaf.facts.get("submission") != fingerprint(row.note):
+        return None
+    if refused:
+        mismatched = leaf.facts.get("code") == MISMATCH_CODE
+        row.state = RowState.MISMATCHED if mismatched else RowState.REFUSED
+        row.reason = row.reason or str(leaf.facts.get("code", ""))
+    else:
+        row.state = RowState.SEQUENCED
+    row.entry_index, row.sequenced_at = index, utc_now()
+    return row
 
 
 def wait_sequenced(db: Database, entry_id: str, timeout_s: float) -> int:

@@ -34,7 +34,9 @@ class PackError(VaultError):
     """A body pack or key slot file is damaged."""
 
     code = "vault.pack"
-    sentence = "{path} is damaged: {why}. Nothing was changed; run `sealdock vault verify` and restore the file."
+    sentence = (
+        "{path} is damaged: {why}. Nothing was changed; run `sealdock vault verify` and restore the file."
+    )
 
 
 @dataclass(frozen=True)

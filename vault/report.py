@@ -1,4 +1,4 @@
-"""What a verification found: failures and notices that name file, entry and bytes, and the counts behind a "yes".
+"""What a verification found: failures and notices that name file, entry and bytes, and what was counted.
 
 A report is for a custodian, a court's expert and a program at once: `sentence` is for reading, `to_json` for
 the rest. A finding never contains a personal fact.
@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.errors import Exit
+from core.errors import Exit, SealdockError
 from vault.checkpoint import Checkpoint
 from vault.note import VerifierKey
 from vault.proof import Trust
@@ -19,23 +19,30 @@ from vault.proof import Trust
 FINDINGS_KEPT = 1000  # of each kind; a wrecked vault must not fill the memory, the rest is counted
 
 SENTENCES = {
-    "verify.vault_file": "{where} cannot be used ({why}). It names the vault and its key; restore it from a copy.",
-    "verify.key": "{where} names another key than the one given. This is another vault, or the key was replaced.",
-    "verify.checkpoint": "{where} does not hold ({why}). Nothing else can be judged without a signed checkpoint.",
+    "verify.vault_file": "{where} cannot be used ({why}). It names the vault and its key; restore it.",
+    "verify.key": "{where} names another key than the one given: another vault, or a replaced key.",
+    "verify.checkpoint": "{where} does not hold ({why}). Without it nothing else could be judged.",
     "verify.bundle": "{where} was altered or lost ({why}). The log no longer says what was signed.",
-    "verify.tile": "{where} was altered or lost ({why}). The entries are not affected; restore the tile.",
-    "verify.root": "{where}: the entries do not lead to the signed root ({why}). The log was altered.",
+    "verify.tile": "{where} was altered or lost ({why}). Restore it; what lies below it cannot be proven.",
+    "verify.root": "{where}: the entries do not lead to the signed root ({why}).",
     "verify.entry": "{where} is not an entry that this log may hold ({why}).",
-    "verify.against": "{where} does not belong to this log ({why}). History was rewritten, or it is another vault's.",
-    "verify.object": "{where} was altered or lost ({why}). The recording is not what was sealed; restore it.",
-    "verify.slot": "{where} was altered or lost ({why}). The object or body cannot be opened; restore the slot.",
-    "verify.bucket": "{where} was altered or lost ({why}). Nothing sealed to this bucket can be opened; restore it.",
-    "verify.pack": "{where} was altered or lost ({why}). The private part of an entry is gone; restore the pack.",
+    "verify.against": "{where} is no beginning of this log ({why}). Another log's, or history was rewritten.",
+    "verify.object": "{where} was altered or lost ({why}). It is not what was sealed; restore it.",
+    "verify.slot": "{where} was altered or lost ({why}). What it locks cannot be opened; restore it.",
+    "verify.bucket": "{where} was altered or lost ({why}). Nothing sealed to it can be opened; restore it.",
+    "verify.pack": "{where} was altered or lost ({why}). It holds private parts of entries; restore it.",
     "verify.plaintext": "{where} is not what the entry says ({why}).",
     "notice.extra_object": "{where} is not on the log. It is no evidence; find out who put it there.",
     "notice.pack_tail": "{where} has bytes beyond the last entry. vaultd removes them when it starts.",
-    "notice.not_opened": "{where}: no given key opens this bucket, so its contents were not compared ({why}).",
+    "notice.not_opened": "{where}: its contents were not opened and compared ({why}).",
 }
+
+
+def reason(cause: OSError | SealdockError) -> str:
+    """The cause of an error in a few words, to stand inside a finding's sentence."""
+    if isinstance(cause, OSError):
+        return cause.strerror or "it cannot be read"
+    return str(cause.parameters.get("why", cause))
 
 
 @dataclass(frozen=True)
@@ -102,12 +109,13 @@ class Report:
     def sentence(self) -> str:
         """The outcome in one sentence, in English."""
         if not self.ok:
-            return f"{self.failure_count} things are wrong. Do not rely on this vault until each is explained."
+            return f"{self.failure_count} failures. Do not rely on this vault until each is explained."
         if self.trust is Trust.CONFIRMED:
             return f"All {self.size} entries and everything they seal are as they were signed."
+        key = self.key.vkey if self.key else ""
         return (
-            f"All {self.size} entries are consistent under the key {self.key.vkey if self.key else ''}, which the "
-            "vault itself names and which nothing here confirms. Check again with the key the bureau published."
+            f"All {self.size} entries are consistent under the key {key}, which only the vault itself names "
+            "and nothing here confirms. Check again with the key that the bureau published."
         )
 
     def fail(self, finding: Finding) -> None:

@@ -19,7 +19,7 @@ from core.digest import sha256_hex
 from vault.deposit import Deposit
 from vault.entry import BodyCommitment, Leaf, ObjectCommitment
 from vault.error import VaultError
-from vault.note import SigningKey, VerifierKey, open_note, sign_note
+from vault.note import Note, SigningKey, VerifierKey, open_note, sign_note
 
 FACTS_BUCKET = "facts"  # people and case facts: the disposal of recordings never touches it
 SALT_BYTES = 32  # 256 bits: nobody can guess a body from its digest
@@ -109,18 +109,23 @@ def open_submission(note: bytes, verifiers: Mapping[str, VerifierKey]) -> Submis
 
     Raises VaultError for anything else.
     """
+    submission = read_submission(note)
+    signer = verifiers.get(submission.leaf.by)
+    if signer is None:
+        raise SubmissionError(why=f"no key is registered for {submission.leaf.by}")
+    open_note(note, [signer])
+    return submission
+
+
+def read_submission(note: bytes) -> Submission:
+    """What a note says, whoever signed it. Raises VaultError for what is no submission."""
     try:
-        value = decode(open_note(note, verifiers.values()).removesuffix("\n").encode())
+        value = decode(Note.parse(note).text.removesuffix("\n").encode())
         body = value.pop("body", None)
         plan = None if body is None else BodyPlan(**body)
-        leaf = Leaf.parse(encode(value))
+        return Submission(Leaf.parse(encode(value)), plan)
     except (CanonicalError, TypeError) as cause:
         raise SubmissionError(why=str(cause)) from cause
-    signer = verifiers.get(leaf.by)
-    if signer is None:
-        raise SubmissionError(why=f"no key is registered for {leaf.by}")
-    open_note(note, [signer])  # signed by the very key it speaks for, not merely by some registered key
-    return Submission(leaf, plan)
 
 
 def _commitment(deposit: Deposit) -> ObjectCommitment:

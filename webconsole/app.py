@@ -13,7 +13,9 @@ from jinja2 import StrictUndefined
 from werkzeug.routing import BaseConverter
 
 from webconsole import csrf, errors, gate, headers, i18n, page
-from webconsole.context import EXTENSION, ConsoleContext
+from webconsole.context import EXTENSION, OPENER, ConsoleContext
+from webconsole.keycache import KeyCache
+from webconsole.opening import Opener
 
 MAX_BODY_BYTES = 1024 * 1024  # forms only: nothing is uploaded through the console
 MAX_FORM_BYTES = 512 * 1024
@@ -27,9 +29,10 @@ class UlidConverter(BaseConverter):
 
 
 def create_app(context: ConsoleContext, blueprints: Sequence[Blueprint] | None = None) -> Flask:
-    """The console over `context`. Raises UndeclaredViewError when a view says nothing about who may see it."""
+    """The console over `context`. Raises UndeclaredViewError when a view is silent about who may see it."""
     app = Flask(__name__, static_folder=None, template_folder="templates")
     app.extensions[EXTENSION] = context
+    app.extensions[OPENER] = Opener(context, KeyCache())
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         MAX_FORM_MEMORY_SIZE=MAX_FORM_BYTES,

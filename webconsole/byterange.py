@@ -19,7 +19,9 @@ class UnsatisfiableRangeError(SealdockError):
     """The range lies behind the end."""
 
     code = "webconsole.range"
-    sentence = "The player asked for bytes that this recording does not have ({size} bytes); load the page again."
+    sentence = (
+        "The player asked for bytes that this recording does not have ({size} bytes); load the page again."
+    )
     exit_code = Exit.NO
 
 

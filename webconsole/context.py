@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, cast
 from flask import current_app
 
 if TYPE_CHECKING:
-    from core.db import Database
-    from core.settings import Settings
     from vault.derived import DerivedStore
     from vault.keyd import KeydClient
+
+    from core.db import Database
+    from core.settings import Settings
     from vault.ledger import LogReader
     from vault.note import SigningKey
     from vault.objects import Vault
     from vault.outbox import Submitter
+    from webconsole.opening import Opener
 
 EXTENSION = "sealdock"
+OPENER = "sealdock-opener"
 
 
 @dataclass(frozen=True)
@@ -42,3 +45,8 @@ class ConsoleContext:
 def console() -> ConsoleContext:
     """The context of the application that answers this request."""
     return cast("ConsoleContext", current_app.extensions[EXTENSION])
+
+
+def opener() -> Opener:
+    """What opens sealed bytes for this application."""
+    return cast("Opener", current_app.extensions[OPENER])

@@ -11,8 +11,8 @@ from __future__ import annotations
 from secrets import token_hex
 
 from flask import Flask, Response, jsonify, render_template, request, url_for
-from flask_babel import gettext, lazy_gettext
-from jinja2 import TemplateError
+from flask.typing import ResponseReturnValue
+from flask_babel import lazy_gettext
 from werkzeug.exceptions import HTTPException
 
 from core import log
@@ -33,6 +33,10 @@ STATUS = {  # by the code's last word first, then by exit code
     "webconsole.form": 422,
     "webconsole.not_found": 404,
     "webconsole.range": 416,
+    "webconsole.no_grant": 403,
+    "webconsole.not_shown": 415,
+    "webconsole.wrong_code": 403,
+    "vault.disposed": 410,
 }
 SENTENCES = {
     400: lazy_gettext("The request could not be understood; nothing was changed. Go back and try again."),
@@ -102,10 +106,10 @@ def answer_sealdock_error(error: SealdockError) -> Response:
     return answer(status, error.code, sentence(error))
 
 
-def answer_http_error(error: HTTPException) -> Response:
+def answer_http_error(error: HTTPException) -> ResponseReturnValue:
     """One of our sentences for what the framework refused; its headers (Allow, Content-Range) stay."""
     if error.response is not None:
-        return Response(error.response.get_data(), error.response.status_code, error.response.headers)
+        return error.get_response()
     status = error.code or 500
     text = str(SENTENCES.get(status, SENTENCES[400] if status < 500 else BROKEN))  # noqa: PLR2004
     response = answer(status, f"http.{status}", text)
@@ -126,14 +130,21 @@ def answer(status: int, code: str, text: str, reference: str = "") -> Response:
     """The failure as a page, a fragment or JSON, whichever was asked for."""
     if is_fragment():
         body = render_template("session/error_fragment.html", text=text, reference=reference)
-        return Response(body, status, {"HX-Retarget": "#notices", "HX-Reswap": "innerHTML"}, mimetype="text/html")
+        return Response(
+            body, status, {"HX-Retarget": "#notices", "HX-Reswap": "innerHTML"}, mimetype="text/html"
+        )
     if not wants_page():
         return as_json(status, code, text, reference)
     try:
         body = render_template(
-            "error.html", status=status, title=_title(status), sentence=text, next_step="", reference=reference
+            "error.html",
+            status=status,
+            title=_title(status),
+            sentence=text,
+            next_step="",
+            reference=reference,
         )
-    except (TemplateError, SealdockError, OSError) as cause:
+    except Exception as cause:  # noqa: BLE001  whatever fails here, the reader still gets the sentence
         _log.error("the error page itself failed", reference=reference, exc_info=cause)
         return Response(text, status, mimetype="text/plain")
     return Response(body, status, mimetype="text/html")
@@ -158,7 +169,7 @@ def wants_page() -> bool:
 
 def _title(status: int) -> str:
     if status >= 500:  # noqa: PLR2004
-        return gettext("This did not work")
+        return str(lazy_gettext("This did not work"))
     return str(TITLES.get(status, TITLES[400]))
 
 
@@ -166,5 +177,3 @@ def _came_from() -> str:
     referrer = request.referrer or ""
     own = request.host_url.rstrip("/")
     return referrer.removeprefix(own) if referrer.startswith(own + "/") else "/"
-
-

@@ -159,13 +159,13 @@ def current_account() -> SignedIn:
 
 
 def may(*permissions: Permission | str) -> bool:
-    """Whether the account of this request holds any of the permissions; for showing and hiding, not for deciding."""
+    """Whether the account holds any of the permissions; for showing and hiding, never for deciding."""
     account = account_or_none()
     return account is not None and any(allows(account.roles, Permission(p)) for p in permissions)
 
 
 def demand(permission: Permission, subject_id: str | None = None) -> SignedIn:
-    """The account, if it holds `permission`; otherwise the attempt on the subject is counted and DeniedError raised."""
+    """The account, if it holds `permission`; otherwise count the attempt and raise DeniedError."""
     account = current_account()
     _allow_any(account, frozenset({permission}), subject_id)
     return account

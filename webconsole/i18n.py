@@ -10,7 +10,9 @@ what is missing (webconsole/catalogue.py).
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cache
 from io import BytesIO
@@ -25,7 +27,7 @@ from flask import Flask, request
 from flask_babel import Babel, Domain, get_locale, gettext, ngettext
 from markupsafe import Markup
 
-from core.errors import SealdockError
+from core.errors import SealdockError, all_errors
 from webconsole.auth.cookie import LOCALE
 from webconsole.context import console
 from webconsole.gate import account_or_none
@@ -33,6 +35,7 @@ from webconsole.gate import account_or_none
 TRANSLATIONS = Path(__file__).parent / "translations"
 SOURCE_LOCALE = "en"
 LOCALES = ("zh_CN", "en")
+REPORTING_PACKAGES = ("vault", "devices", "media", "ingest")  # their errors reach the board by code
 KILO = 1000  # sizes are shown as the card's label counts them, decimal; the exact figure is in the title
 UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
@@ -99,7 +102,10 @@ def choose_locale() -> str:
 
 def current_locale() -> str:
     """The language this page is written in."""
-    return str(get_locale() or SOURCE_LOCALE)
+    locale = get_locale()
+    if locale is None:
+        return SOURCE_LOCALE
+    return f"{locale.language}_{locale.territory}" if locale.territory else str(locale.language)
 
 
 def sentence(error: SealdockError) -> str:
@@ -112,12 +118,36 @@ def sentence(error: SealdockError) -> str:
     return translated.format(**parameters)
 
 
+def sentence_of(code: str, parameters: Mapping[str, object]) -> str:
+    """The sentence of an error that another process reported by its code."""
+    template = _sentences().get(code)
+    if template is None:
+        return str(gettext("The station reports the fault %(code)s. Ask the administrator.", code=code))
+    return str(gettext(template)).format_map(_Named(parameters))
+
+
+class _Named(dict[str, object]):
+    """Parameters of another process's error; one that is missing is shown by its name."""
+
+    def __missing__(self, name: str) -> str:
+        return name
+
+
+@cache
+def _sentences() -> dict[str, str]:
+    for package in REPORTING_PACKAGES:
+        importlib.import_module(f"{package}.error")  # words only: the console never loads what does the work
+    return {error.code: error.sentence for error in all_errors()}
+
+
 def local_time(moment: datetime | None, form: str = "minute") -> Markup:
-    """`2026-11-23 14:05` in the bureau's zone; seconds and offset are in the title. `form`: minute, second, clock."""
+    """`2026-11-23 14:05` in the bureau's zone, offset in the title; `form` is minute, second or clock."""
     if moment is None:
         return Markup('<span class="none">—</span>')
     local = moment.astimezone(_zone())
-    shown = local.strftime({"minute": "%Y-%m-%d %H:%M", "second": "%Y-%m-%d %H:%M:%S", "clock": "%H:%M:%S"}[form])
+    shown = local.strftime(
+        {"minute": "%Y-%m-%d %H:%M", "second": "%Y-%m-%d %H:%M:%S", "clock": "%H:%M:%S"}[form]
+    )
     return Markup('<time class="tabular" datetime="{}" title="{}">{}</time>').format(
         moment.isoformat(), local.isoformat(sep=" ", timespec="seconds"), shown
     )
@@ -170,10 +200,10 @@ def time_left(seconds: float | None) -> str:
         return ""
     left = timedelta(seconds=seconds)
     if left < timedelta(seconds=50):
-        return gettext("about %(n)s s", n=max(5, round(seconds / 5) * 5))
+        return str(gettext("about %(n)s s", n=max(5, round(seconds / 5) * 5)))
     if left < timedelta(minutes=90):
-        return gettext("about %(n)s min", n=max(1, round(seconds / 60)))
-    return gettext("about %(n)s h", n=f"{seconds / 3600:.1f}")
+        return str(gettext("about %(n)s min", n=max(1, round(seconds / 60))))
+    return str(gettext("about %(n)s h", n=f"{seconds / 3600:.1f}"))
 
 
 def tabular(number: float | None) -> Markup:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 
 def svg_qr(content: str) -> Markup:
-    """An inline SVG that takes its colour from the text around it; quiet zone of four modules (ISO/IEC 18004)."""
+    """An inline SVG with the quiet zone of four modules that ISO/IEC 18004 asks for."""
     drawn = BytesIO()
     segno.make(content, error="m", micro=False).save(
         drawn, kind="svg", xmldecl=False, svgns=False, svgclass="qr", lineclass=None, border=4, omitsize=True

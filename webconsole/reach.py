@@ -1,4 +1,4 @@
-"""Which recordings an account reaches: all of them by its desk role, or only what its own officer recorded."""
+"""Which recordings an account reaches: all by its desk role, or what its own officer recorded."""
 
 from __future__ import annotations
 

@@ -28,30 +28,30 @@ LONGEST_HEADER = 8190
 
 
 class ConsoleServer(BaseApplication):  # type: ignore[misc]  # the library has no types
-    """gunicorn over our application; the context is made in the worker, after the fork."""
+    """Our application under gunicorn."""
 
-    def __init__(self, settings: ConsoleSettings, make_context: Callable[[], ConsoleContext]) -> None:
-        self._settings = settings
-        self._make_context = make_context
+    def __init__(self, context: ConsoleContext) -> None:
+        self._context = context
         super().__init__()
 
     def load_config(self) -> None:
         """Every setting that differs from gunicorn's own."""
-        for name, value in options(self._settings).items():
+        for name, value in options(self._context.settings.console).items():
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """The application, in the worker."""
-        return create_app(self._make_context())
+        """The application, in the worker; database connections made before the fork are left to the parent."""
+        self._context.db.engine.dispose(close=False)
+        return create_app(self._context)
 
 
-def serve(settings: ConsoleSettings, make_context: Callable[[], ConsoleContext]) -> None:
+def serve(context: ConsoleContext) -> None:
     """Answer until SIGTERM or SIGINT; ends the process."""
-    ConsoleServer(settings, make_context).run()
+    ConsoleServer(context).run()
 
 
 def options(settings: ConsoleSettings) -> dict[str, Any]:
-    """gunicorn's settings for ours."""
+    """Our settings in the words of gunicorn."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     chosen: dict[str, Any] = {
         "bind": f"{host}:{settings.port}",

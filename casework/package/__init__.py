@@ -1,1 +1,1 @@
-"""What lies in a disclosure package and how it is written and checked as a bag; its pages and tools lie beside."""
+"""The disclosure package: what lies in it, how it is built, and how it is checked."""

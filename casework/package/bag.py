@@ -85,15 +85,22 @@ class Member:
         yield held
 
 
-def bag(payload: Sequence[Member], facts: Mapping[str, str]) -> list[Member]:
-    """All members of a bag: the payload (paths under data/) and the tag files made from it, which come last."""
+def bag(
+    payload: Sequence[Member], facts: Mapping[str, str], sign: Callable[[bytes], Member] | None = None
+) -> list[Member]:
+    """All members of a bag: the payload (paths under data/) and the tag files made from it, which come last.
+
+    `sign` is given the manifest of the other tag files and makes one more, which the tag manifest lists too.
+    """
     octets = sum(member.size for member in payload)
     lines = {**facts, "Payload-Oxum": f"{octets}.{len(payload)}"}
     tags = [
-        Member.of_bytes("bagit.txt", DECLARATION),
         Member.of_bytes("bag-info.txt", _labelled(lines)),
+        Member.of_bytes("bagit.txt", DECLARATION),
         Member.of_bytes("manifest-sha256.txt", manifest(payload)),
     ]
+    if sign is not None:
+        tags.append(sign(manifest(tags)))
     return [*payload, *tags, Member.of_bytes("tagmanifest-sha256.txt", manifest(tags))]
 
 

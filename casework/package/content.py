@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.canonical import encode
+from core.digest import sha256_hex
+from vault.note import VerifierKey
 
 FORMAT = "sealdock-package/1"
 RECORDING_LIMIT = 1000  # an entry names at most 1024 subjects, and the case is one of them
@@ -23,6 +25,7 @@ CUSTODY = "data/custody"
 CHECKPOINT = "data/checkpoint"
 LOG_KEY = "data/log-key.txt"
 CASE = "data/case.json"
+SEAL = "seal.note"
 
 Sha256Text = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 UlidText = Annotated[str, Field(pattern=r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
@@ -151,3 +154,14 @@ def receipt_path(entry_id: str) -> str:
 def custody_path(recording_id: str, suffix: str) -> str:
     """Where a recording's chain of custody lies; `suffix` is json, csv or html."""
     return f"{CUSTODY}/{recording_id}.{suffix}"
+
+
+def key_fingerprint(key: VerifierKey) -> str:
+    """SHA-256 of the raw public key in groups of four digits, as `sealdock vault init` printed it."""
+    digest = sha256_hex(key.public)
+    return " ".join(digest[i : i + 4] for i in range(0, len(digest), 4))
+
+
+def seal_text(package_id: str, tag_manifest: bytes) -> str:
+    """What the bureau's key signs: format, package, and the digests of the files that fix all others."""
+    return f"{FORMAT}\n{package_id}\n{tag_manifest.decode()}"

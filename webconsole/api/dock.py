@@ -1,27 +1,22 @@
 """What the bays are doing, for the dock board: polled about once a second, without a password.
 
-The board hangs in a corridor, so this says only what its tiles show: who put a recorder in and how far it is.
-No footage, no case, no name of a file.
+The board hangs in a corridor, so this says what its tiles show and no more: no footage, no case. An error
+comes as the sentence in the reader's language; its code and parameters stay inside.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, is_dataclass
-
 from flask import Blueprint, Response, jsonify, request
+from flask_babel import gettext
 
 from core.canonical import Json, encode
 from core.digest import sha256_hex
-from core.errors import SealdockError
-from ingest.status import read_status
+from ingest.status import BayStatus, read_status
 from webconsole.context import console
 from webconsole.gate import public
+from webconsole.i18n import current_locale, sentence_of
 
 blueprint = Blueprint("dock_api", __name__, url_prefix="/api")
-BAY_FIELDS = (
-    "number", "state", "officer_name", "officer_number", "recorder_serial", "files_done", "files_total",
-    "bytes_done", "bytes_total", "bytes_per_second", "seconds_left", "message", "session_id",
-)  # fmt: skip
 
 
 @blueprint.get("/dock")
@@ -29,15 +24,26 @@ BAY_FIELDS = (
 def show_dock() -> Response:
     """The board; 304 while nothing moved."""
     status = board()
-    etag = sha256_hex(encode({"bays": status["bays"], "station": status["station"]}))[:32]
     response = jsonify(status)
-    response.set_etag(etag)
+    response.set_etag(sha256_hex(encode(status | {"locale": current_locale()}))[:32])
     response.headers["Cache-Control"] = "private, no-cache"
-    return response.make_conditional(request)
+    response.vary.update(("Cookie", "Accept-Language"))
+    response.make_conditional(request)
+    return response
 
 
 def board() -> Json:
-    """What the tiles show; a board without bays and a sentence while dockd has not spoken."""
-    context = console()
-    status = read_status(context.settings.run / "dock.json")
+    """What the tiles show; no bays and a sentence while the dock has not spoken."""
+    station = console().settings.station
+    status = read_status(console().settings.run / "dock.json")
+    if not status.at:
+        silent = gettext("The dock is not running. Recorders are safe in their bays; ask the administrator.")
+        return {"at": None, "station": station.name, "bays": [], "sentence": str(silent)}
     return {"at": status.at, "station": status.station, "bays": [_tile(bay) for bay in status.bays]}
+
+
+def _tile(bay: BayStatus) -> Json:
+    tile = bay.model_dump(mode="json", exclude={"message"}, exclude_none=True)
+    if bay.message is not None:
+        tile["sentence"] = sentence_of(bay.message.code, bay.message.parameters)
+    return tile

@@ -11,7 +11,6 @@ import re
 import unicodedata
 from collections.abc import Collection
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from sqlalchemy import JSON, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -32,7 +31,7 @@ class UsernameError(SealdockError):
 
     code = "webconsole.username"
     sentence = (
-        "'{username}' cannot be a username: use 1 to 64 of the letters a-z, digits, dot, hyphen and underscore."
+        "'{username}' cannot be a username: use 1 to 64 of the letters a-z, digits, dot, hyphen, underscore."
     )
     exit_code = Exit.WRONG_USE
 
@@ -117,7 +116,7 @@ def create_account(
 
 
 def set_password(session: Session, username: str, password: str) -> Account:
-    """Give an account a new password; its second factor stays. Raises NoSuchAccountError, WeakPasswordError."""
+    """Give an account a new password. Raises NoSuchAccountError, WeakPasswordError."""
     account = find_account(session, username)
     if account is None:
         raise NoSuchAccountError(username=username)
@@ -136,9 +135,12 @@ def apply_account(session: Session, entry: AppliedEntry) -> None:
     account = session.get(Account, facts["account"])
     if account is None:
         account = Account(
-            id=facts["account"], username=fields.get("username", facts["account"].lower()),
-            name=fields.get("name", ""), made_at=parse_stamp(entry.leaf.time), officer_id=fields.get("officer_id"),
-        )  # fmt: skip
+            id=facts["account"],
+            username=fields.get("username", facts["account"].lower()),
+            name=fields.get("name", ""),
+            officer_id=fields.get("officer_id"),
+            made_at=parse_stamp(entry.leaf.time),
+        )
         session.add(account)
     account.roles = list(facts["roles"])
     session.flush()

@@ -58,7 +58,7 @@ def hash_password(password: str) -> str:
 
 
 def matches(password: str, phc: str) -> bool:
-    """Whether the password is right; an empty `phc` (no account, or none set yet) costs the same and is wrong."""
+    """Whether the password is right; an empty `phc` (nobody, or none set) costs the same and is wrong."""
     with _turn:
         try:
             Argon2id.verify_phc_encoded(_bytes(password), phc or _nobody())

@@ -106,12 +106,14 @@ def find(db: Database, token: str | None, *, touch: bool = True) -> SignedIn | N
         row = session.execute(
             select(WebSession, Account)
             .join(Account, Account.id == WebSession.account_id)
-            .where(WebSession.id == _hash(token), WebSession.expires_at > now, WebSession.seen_at > now - IDLE)
+            .where(
+                WebSession.id == _hash(token), WebSession.expires_at > now, WebSession.seen_at > now - IDLE
+            )
             .where(Account.disabled.is_(False))
         ).one_or_none()
     if row is None:
         return None
-    web_session, account = row.tuple()
+    web_session, account = row
     if touch and now - web_session.seen_at > SEEN_EVERY:
         _touch(db, web_session.id, now)
     return _signed_in(web_session, account)

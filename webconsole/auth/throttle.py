@@ -87,7 +87,8 @@ def count_failure(session: Session, keys: dict[str, str]) -> bool:
 
 def forgive(session: Session, username: str) -> None:
     """The right password was typed: the username starts afresh; the address does not."""
-    session.execute(delete(Throttle).where(Throttle.key.in_([k for k, v in keys_for(username, "").items() if v == "username"])))
+    named = [key for key, kind in keys_for(username, "").items() if kind == "username"]
+    session.execute(delete(Throttle).where(Throttle.key.in_(named)))
 
 
 def _wait(kind: str, failures: int) -> timedelta:

@@ -39,7 +39,7 @@ class FactorLostError(SealdockError):
 
 
 def enrol(account: Account, process_key: str) -> str:
-    """Give the account a fresh secret that waits for its first right code; returns the base32 text to type in."""
+    """Give the account a fresh secret that waits for its first right code; returns it in base32."""
     secret, nonce = os.urandom(SECRET_BYTES), os.urandom(NONCE_BYTES)
     account.totp_secret = nonce + _box(process_key).encrypt(nonce, secret, account.id.encode())
     account.totp_confirmed, account.totp_step = False, 0

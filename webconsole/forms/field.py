@@ -86,7 +86,9 @@ class Form:
             return otherwise
         number = int(raw) if re.fullmatch(r"-?[0-9]{1,18}", raw) else None
         if number is None or not low <= number <= high:
-            self.wrong(name, gettext("Please enter a whole number from %(low)s to %(high)s.", low=low, high=high))
+            self.wrong(
+                name, gettext("Please enter a whole number from %(low)s to %(high)s.", low=low, high=high)
+            )
             return otherwise
         return number
 

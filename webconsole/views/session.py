@@ -7,12 +7,13 @@ from flask_babel import gettext
 
 from core.errors import SealdockError
 from webconsole import gate
-from webconsole.auth import cookie, sign_in as signing, totp
+from webconsole.auth import cookie, totp
 from webconsole.auth import session as sessions
+from webconsole.auth import sign_in as signing
 from webconsole.auth.account import Account
 from webconsole.auth.sign_in import Begun
 from webconsole.auth.throttle import ThrottledError
-from webconsole.context import console
+from webconsole.context import console, opener
 from webconsole.forms.field import Form
 from webconsole.gate import public, signed_in
 from webconsole.i18n import LOCALES, sentence
@@ -82,6 +83,7 @@ def sign_out() -> Response:
     if visitor is not None:
         with console().db.writing() as session:
             sessions.end(session, visitor.session_id)
+        opener().forget(visitor.session_id)
     response = redirect_to("session.sign_in")
     cookie.take_session(response)
     response.headers["Clear-Site-Data"] = '"cache"'
@@ -141,22 +143,15 @@ def enrol_second_factor() -> Response:
     return render("session/my_account.html", 422 if mistake else 200, enrolling=enrolling, mistake=mistake)
 
 
-@blueprint.post("/language")
+@blueprint.post("/taste")
 @public
-def set_language() -> Response:
-    """Remember the language in this browser and in the account."""
-    response, locale = go(_next()), request.form.get("locale", "")
+def choose_taste() -> Response:
+    """Remember language and theme in this browser, and the language in the account."""
+    response = go(_next())
+    locale, theme = request.form.get("locale", ""), request.form.get("theme", "")
     if locale in LOCALES:
         cookie.give_taste(response, cookie.LOCALE, locale)
         _remember_locale(locale)
-    return response
-
-
-@blueprint.post("/theme")
-@public
-def set_theme() -> Response:
-    """Remember light or dark in this browser."""
-    response, theme = go(_next()), request.form.get("theme", "")
     if theme in THEMES:
         cookie.give_taste(response, cookie.THEME, theme)
     return response

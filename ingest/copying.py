@@ -1,0 +1,226 @@
+"""One file's way from the recorder into the vault's outbox.
+
+Invariants: the row is `copying` before the first byte is read and `submitted` in the transaction that puts the
+entry into the outbox, so that at any moment a crash leaves either a file to copy or an entry to wait for, never
+both and never neither. A copy that an unplugged recorder cut off is kept in memory and goes on after its prefix
+was compared; it does not outlive this process, because its key is nowhere else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event, Lock
+from zoneinfo import ZoneInfo
+
+from core import log
+from core.canonical import Json
+from core.clock import stamp, utc_now
+from core.db import Database
+from core.states import advance
+from devices.profile import Profile
+from devices.recorder import Recorder, SourceFile, SourceStream
+from devices.tree import GONE
+from ingest.docking import Circumstance, DockingSession
+from ingest.error import NoRoomError, UnpluggedError, UnreadableFileError
+from ingest.plan import Edges
+from ingest.recording import RECORDING, IngestRecording
+from vault.deposit import Deposit, Depositor, Sealing, SourceChangedError, SourceLostError
+from vault.keys import bucket_for, ensure_bucket
+from vault.medium import CancelledError, DiskFullError, MediumError
+from vault.objects import Vault
+from vault.outbox import Submitter
+from vault.submission import Draft
+
+RESERVE_BYTES = 64 * 1024 * 1024  # kept free for the log, the bodies and the database
+DEPARTURE_S = 2.0  # a pulled recorder's read error comes up to 0.2 s before the event (seen in the lab); ten times that
+PARKED_LIMIT = 64  # interrupted copies kept in memory: more than the bays of the largest dock
+_log = log.get(__name__)
+
+
+class Parked:
+    """Copies cut off by an unplugged recorder, by recording id; the oldest goes when there are too many."""
+
+    def __init__(self) -> None:
+        self._sealings: dict[str, Sealing] = {}
+        self._lock = Lock()
+
+    def put(self, recording_id: str, sealing: Sealing) -> None:
+        """Keep a copy for when the recorder comes back."""
+        with self._lock:
+            self._sealings[recording_id] = sealing
+            oldest = next(iter(self._sealings)) if len(self._sealings) > PARKED_LIMIT else None
+            dropped = self._sealings.pop(oldest) if oldest else None
+        if dropped is not None:
+            dropped.abandon()
+
+    def take(self, recording_id: str) -> Sealing | None:
+        """The copy to go on with, if there is one."""
+        with self._lock:
+            return self._sealings.pop(recording_id, None)
+
+    def abandon_all(self) -> None:
+        """Give all of them up; called when the dock stops."""
+        with self._lock:
+            sealings, self._sealings = list(self._sealings.values()), {}
+        for sealing in sealings:
+            sealing.abandon()
+
+
+@dataclass
+class SealingLine:
+    """What every bay seals with: the vault's intake, the database and the outbox. Shared by all threads."""
+
+    vault: Vault
+    db: Database
+    depositor: Depositor
+    submitter: Submitter
+    zone: str = "Asia/Shanghai"
+    parked: Parked = field(default_factory=Parked)
+
+    def free_bytes(self) -> int:
+        """Room in the vault for plaintext, the reserve taken off."""
+        facts = os.statvfs(self.vault.path / "incoming")
+        return max(0, facts.f_bavail * facts.f_frsize - RESERVE_BYTES)
+
+
+class WatchedStream:
+    """A recorder's stream that tells how far it is and sees the edges go by."""
+
+    def __init__(self, inner: SourceStream, told: Callable[[int, int], None]) -> None:
+        self._inner, self._told, self._place = inner, told, 0
+        self.edges = Edges(inner.size)
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Read on; raises OSError as the recorder does."""
+        count = self._inner.readinto(buffer)
+        self.edges.take(self._place, buffer[:count])
+        self._place += count
+        self._told(self._place, count)
+        return count
+
+
+@dataclass
+class Copying:
+    """Copies files of one recorder under one session."""
+
+    line: SealingLine
+    recorder: Recorder
+    profile: Profile
+    docking: DockingSession
+    circumstance: Circumstance
+    stop: Event
+    told: Callable[[int, int], None]  # place in the file, bytes just read
+
+    def copy(self, file: SourceFile, recording_id: str) -> None:
+        """Copy, seal and submit one file.
+
+        Raises NoRoomError, UnreadableFileError, DiskFullError or MediumError (the next file may do better),
+        UnpluggedError or CancelledError (nothing more can be copied now).
+        """
+        self._check_room(file)
+        self._move(recording_id, "copy")
+        try:
+            deposit, edges = self._deposit(file, recording_id)
+        except (DiskFullError, MediumError, CancelledError, UnpluggedError) as cause:
+            self._move(recording_id, "interrupt", cause.code)
+            raise
+        except UnreadableFileError as cause:
+            self._move(recording_id, "fail", str(cause.parameters["why"]))
+            raise
+        self._submit(file, recording_id, deposit, edges)
+
+    def _check_room(self, file: SourceFile) -> None:
+        free = self.line.free_bytes()
+        if free < file.size + file.size // 1000:  # age adds 16 bytes to each 64 KiB
+            raise NoRoomError(path=file.shown_path, size=file.size, free=free)
+
+    def _deposit(self, file: SourceFile, recording_id: str) -> tuple[Deposit, str]:
+        sealing = self.line.parked.take(recording_id)
+        try:
+            if sealing is not None:
+                return self._take(file, sealing)
+        except SourceChangedError:
+            _log.warning("the recorder changed while it was away; copied again from the start", file=file.shown_path)
+        bucket = bucket_for(utc_now())
+        ensure_bucket(self.line.vault, bucket)
+        return self._take(
+            file, self.line.depositor.begin(bucket, expected_size=file.size, entry_id=recording_id)
+        )
+
+    def _take(self, file: SourceFile, sealing: Sealing) -> tuple[Deposit, str]:
+        try:
+            stream = self.recorder.open(file)
+        except OSError as cause:
+            raise self._explain(file, sealing, cause) from cause
+        watched = WatchedStream(stream, self.told)
+        try:
+            return sealing.take(watched, cancel=self.stop), watched.edges.hexdigest()
+        except SourceLostError as cause:
+            raise self._explain(file, sealing, cause.__cause__ or cause) from cause
+        finally:
+            stream.close()
+
+    def _explain(self, file: SourceFile, sealing: Sealing, cause: BaseException) -> Exception:
+        """A read error is the recorder's departure or a bad file; the event that tells comes after the error."""
+        may_be_gone = getattr(cause, "errno", None) in GONE | {errno.EIO}
+        if self.recorder.has_departed(DEPARTURE_S if may_be_gone else 0):
+            self.line.parked.put(sealing.id, sealing)
+            return UnpluggedError(left="?")
+        sealing.abandon()
+        why = getattr(cause, "strerror", None) or str(cause)
+        return UnreadableFileError(path=file.shown_path, why=why)
+
+    def _submit(self, file: SourceFile, recording_id: str, deposit: Deposit, edges: str) -> None:
+        with self.line.db.writing() as session:
+            row = session.get_one(IngestRecording, recording_id)
+            row.sha256, row.edges_sha256, row.reason = deposit.sha256, edges, ""
+            advance(session, RECORDING, row, "finish")
+            advance(session, RECORDING, row, "submit")
+            self.line.submitter.submit(
+                session,
+                Draft(
+                    type="ingest",
+                    about=(self.docking.id,),
+                    facts={
+                        "origin": self.circumstance.origin.value,
+                        "media": file.media.value,
+                        "session": self.docking.id,
+                    },
+                    body=self._body(file),
+                    deposit=deposit,
+                ),
+            )
+        self.line.submitter.ring()
+
+    def _body(self, file: SourceFile) -> Json:
+        """The private part of the entry (docs/operations/dock.md lists the fields)."""
+        started = file.started_at
+        if started is not None and self.profile.names.zone != "station":
+            started = started.replace(tzinfo=ZoneInfo(self.profile.names.zone))
+        body: Json = {
+            "name": file.name,
+            "path": file.shown_path,
+            "size": file.size,
+            "modified_at": stamp(file.modified_at) if file.modified_at else None,
+            "profile": self.profile.id,
+            "recorder_serial": self.recorder.identity.serial or None,
+            "officer_number": file.officer_number or self.circumstance.officer_number,
+            "bay": self.circumstance.bay,
+            "started_at": started.isoformat() if started else None,
+            "clock_source": "name" if started else "file" if file.modified_at else "none",
+            "part": file.part,
+            "damaged": False,
+        }
+        if not file.name_is_exact:
+            body["raw_name_base64"] = b64encode(file.path).decode()
+        return body
+
+    def _move(self, recording_id: str, event: str, reason: str = "") -> None:
+        with self.line.db.writing() as session:
+            row = session.get_one(IngestRecording, recording_id)
+            row.reason = reason
+            advance(session, RECORDING, row, event, reason)

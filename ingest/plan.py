@@ -1,0 +1,158 @@
+"""What to do with each file on a recorder: copy it, go on with it, or leave it because the log has it.
+
+Invariant: a name is never believed. A file counts as sealed only when serial, path, size and time are those of
+a recording that is on the log or on its way, and its content is the same too: the first and last MiB where the
+recorder is known by a serial, the whole file where it is not (a folder given by hand). Anything else is copied;
+sealing a file twice is a waste, skipping one that was never sealed is a loss.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.clock import new_id
+from core.digest import Sha256
+from devices.recorder import Recorder, RefusedFile, SourceFile, SourceStream
+from ingest.docking import DockingSession, SessionState
+from ingest.recording import ON_THE_WAY, SEALED, UNFINISHED, IngestRecording, RecordingState
+
+EDGE = 1024 * 1024  # bytes at each end: containers keep their index in one or the other, so a new film differs there
+_READ = 1024 * 1024
+Identity = tuple[bytes, int, datetime | None]
+
+
+@dataclass
+class Planned:
+    """One file and its row. `known` is the recording that has the same name, size and time, if there is one."""
+
+    file: SourceFile
+    recording_id: str
+    known: IngestRecording | None = None
+
+
+@dataclass
+class Plan:
+    """Everything on the medium, in the order in which it will be taken."""
+
+    files: list[Planned] = field(default_factory=list)
+    refused: list[RefusedFile] = field(default_factory=list)
+
+    @property
+    def bytes_total(self) -> int:
+        """Bytes of all files."""
+        return sum(planned.file.size for planned in self.files)
+
+
+def make_plan(session: Session, recorder: Recorder, docking: DockingSession) -> Plan:
+    """List the recorder and write a row for each file that no row stands for yet, in the caller's transaction."""
+    serial, plan = recorder.identity.serial, Plan()
+    rows = _rows_of(session, serial, docking.id)
+    for entry in recorder.files():
+        if isinstance(entry, RefusedFile):
+            plan.refused.append(entry)
+            continue
+        known = _first(rows, entry, SEALED | ON_THE_WAY)
+        open_row = None if known else _first(rows, entry, UNFINISHED)
+        row = known or open_row or _found(session, entry, serial, docking)
+        if row is open_row:
+            row.session_id = docking.id
+        plan.files.append(Planned(entry, row.id, known))
+    plan.files.sort(key=_order)
+    docking.files, docking.bytes = len(plan.files), plan.bytes_total
+    return plan
+
+
+def add_found(session: Session, planned: Planned, serial: str, docking: DockingSession) -> None:
+    """A file that only looked like one on the log: it gets a row of its own."""
+    planned.recording_id = _found(session, planned.file, serial, docking).id
+    planned.known = None
+
+
+def is_same(stream: SourceStream, known: IngestRecording, *, by_edges: bool) -> bool:
+    """Whether the recorder's file is the recording on the log. Raises OSError."""
+    if by_edges and known.edges_sha256:
+        return edges_of(stream) == known.edges_sha256
+    whole, room = Sha256(), memoryview(bytearray(_READ))
+    while count := stream.readinto(room):
+        whole.update(room[:count])
+    return whole.hexdigest() == known.sha256
+
+
+def edges_of(stream: SourceStream) -> str:
+    """The edges digest of a whole file, read here. Raises OSError."""
+    edges, room = Edges(stream.size), memoryview(bytearray(_READ))
+    for start, end in edges.spans:
+        stream.seek(start)
+        while start < end and (count := stream.readinto(room[: end - start])):
+            edges.take(start, room[:count])
+            start += count
+    return edges.hexdigest()
+
+
+class Edges:
+    """The digest of a file's first and last MiB, from bytes that go by in order."""
+
+    def __init__(self, size: int) -> None:
+        head = min(size, EDGE)
+        self.spans = ((0, head), (max(head, size - EDGE), size))
+        self._running = Sha256()
+
+    def take(self, place: int, chunk: memoryview) -> None:
+        """See the bytes at `place`; those outside the edges are passed over."""
+        for start, end in self.spans:
+            low, high = max(start, place), min(end, place + len(chunk))
+            if low < high:
+                self._running.update(chunk[low - place : high - place])
+
+    def hexdigest(self) -> str:
+        """Of everything seen."""
+        return self._running.hexdigest()
+
+
+def _rows_of(session: Session, serial: str, docking_id: str) -> dict[Identity, list[IngestRecording]]:
+    """This recorder's recordings, without those another bay is taking right now (serials repeat)."""
+    busy = select(DockingSession.id).where(
+        DockingSession.state == SessionState.OFFLOADING, DockingSession.id != docking_id
+    )
+    wanted = SEALED | ON_THE_WAY | UNFINISHED
+    query = (
+        select(IngestRecording)
+        .where(IngestRecording.recorder_serial == serial, IngestRecording.state.in_(wanted))
+        .order_by(IngestRecording.id.desc())
+    )
+    busy_ids = set(session.scalars(busy))
+    rows: dict[Identity, list[IngestRecording]] = defaultdict(list)
+    for row in session.scalars(query):
+        if row.session_id not in busy_ids or row.state in SEALED:
+            rows[row.identity].append(row)
+    return rows
+
+
+def _first(
+    rows: dict[Identity, list[IngestRecording]], file: SourceFile, states: frozenset[RecordingState]
+) -> IngestRecording | None:
+    candidates = rows.get((file.path, file.size, file.modified_at), [])
+    return next((row for row in candidates if row.state in states), None)
+
+
+def _found(
+    session: Session, file: SourceFile, serial: str, docking: DockingSession
+) -> IngestRecording:
+    row = IngestRecording(
+        id=new_id(), session_id=docking.id, state=RecordingState.FOUND, path=file.path, size=file.size,
+        shown_path=file.shown_path, modified_at=file.modified_at, media=file.media, recorder_serial=serial,
+        officer_number=file.officer_number or docking.officer_number,
+    )  # fmt: skip
+    session.add(row)
+    return row
+
+
+def _order(planned: Planned) -> tuple[bool, str, bytes]:
+    """What is known already first (it is quick), then by recording time, then by name."""
+    started = planned.file.started_at
+    return planned.known is None, started.isoformat() if started else "", planned.file.path

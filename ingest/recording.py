@@ -1,0 +1,116 @@
+"""A recording's way from a name on a card to a receipt: the state machine and its table.
+
+Invariant: a row's id is the id of the `ingest` entry that seals it, from the moment the file is found, so that
+no crash can give one file two entries. The states are those of the design; a state and its reason are written
+in the transaction of the fact that caused it. `apply_ingest` brings rows back from the log when this database
+was lost, so that a recorder docked later is still known.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, ForeignKey, Index
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from core.clock import parse_stamp
+from core.db import Base, UtcDateTime
+from core.states import Machine
+from vault.outbox import AppliedEntry
+
+
+class RecordingState(StrEnum):
+    """Where an original file stands."""
+
+    FOUND = "found"
+    COPYING = "copying"
+    COPIED = "copied"
+    SUBMITTED = "submitted"
+    VERIFIED = "verified"
+    RECEIPTED = "receipted"
+    ERASABLE = "erasable"
+    ERASING = "erasing"
+    ERASED = "erased"
+    INTERRUPTED = "interrupted"
+    DAMAGED = "damaged"
+    MISMATCHED = "mismatched"
+    UNREADABLE = "unreadable"
+
+
+R = RecordingState
+RECORDING = Machine(
+    "recording",
+    RecordingState,
+    {
+        (R.FOUND, "copy"): R.COPYING,
+        (R.FOUND, "fail"): R.UNREADABLE,
+        (R.COPYING, "finish"): R.COPIED,
+        (R.COPYING, "interrupt"): R.INTERRUPTED,
+        (R.COPYING, "damage"): R.DAMAGED,
+        (R.COPYING, "fail"): R.UNREADABLE,
+        (R.INTERRUPTED, "copy"): R.COPYING,
+        (R.COPIED, "submit"): R.SUBMITTED,
+        (R.DAMAGED, "submit"): R.SUBMITTED,
+        (R.SUBMITTED, "verify"): R.VERIFIED,
+        (R.SUBMITTED, "mismatch"): R.MISMATCHED,
+        (R.MISMATCHED, "retry"): R.FOUND,
+        (R.VERIFIED, "receive"): R.RECEIPTED,
+        (R.RECEIPTED, "allow_erase"): R.ERASABLE,
+        (R.ERASABLE, "erase"): R.ERASING,
+        (R.ERASING, "finish"): R.ERASED,
+    },
+)
+SEALED = frozenset({R.RECEIPTED, R.ERASABLE, R.ERASING, R.ERASED})
+ON_THE_WAY = frozenset({R.SUBMITTED, R.VERIFIED})  # the log has it or will have it; the recorder is not needed
+UNFINISHED = frozenset({R.FOUND, R.INTERRUPTED})  # to be copied when the recorder is there again
+
+
+class IngestRecording(Base):
+    """One original file on one recorder. `path` is the recorder's raw bytes; the people's spelling is beside it.
+
+    `edges_sha256` is the digest of the first and last MiB, to recognise the file without reading it whole.
+    """
+
+    __tablename__ = "ingest_recording"
+    __table_args__ = (Index("ix_ingest_recording_known", "recorder_serial", "path"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    session_id: Mapped[str | None] = mapped_column(ForeignKey("docking_session.id"), index=True)
+    state: Mapped[str] = mapped_column(default=RecordingState.FOUND, index=True)
+    path: Mapped[bytes]
+    shown_path: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    modified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    media: Mapped[str]
+    recorder_serial: Mapped[str] = mapped_column(default="")
+    officer_number: Mapped[str | None]
+    sha256: Mapped[str | None]
+    edges_sha256: Mapped[str | None]
+    entry_index: Mapped[int | None]
+    receipted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    reason: Mapped[str] = mapped_column(default="")
+
+    @property
+    def identity(self) -> tuple[bytes, int, datetime | None]:
+        """What tells two files of one recorder apart without reading them."""
+        return self.path, self.size, self.modified_at
+
+
+def apply_ingest(session: Session, applied: AppliedEntry) -> None:
+    """The projection of `ingest` entries for the dock's own memory; a row that is there already is left alone."""
+    leaf, fields = applied.leaf, applied.fields
+    if fields is None or leaf.object is None or session.get(IngestRecording, leaf.id) is not None:
+        return
+    raw = fields.get("raw_name_base64")
+    modified = fields.get("modified_at")
+    session.add(
+        IngestRecording(
+            id=leaf.id, session_id=None, state=R.RECEIPTED, shown_path=fields["path"],
+            path=b64decode(raw) if raw else fields["path"].encode(), size=leaf.object.size,
+            modified_at=parse_stamp(modified) if modified else None, media=leaf.facts["media"],
+            recorder_serial=fields.get("recorder_serial") or "", officer_number=fields.get("officer_number"),
+            sha256=leaf.object.sha256, entry_index=applied.index, receipted_at=parse_stamp(leaf.time),
+        )
+    )  # fmt: skip

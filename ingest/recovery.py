@@ -1,0 +1,68 @@
+"""Putting things right after a crash, and bringing home what no session waits for any more.
+
+Invariants: after `recover` no row says that a dead process is doing something; nothing that the log holds is
+copied again and nothing that it does not hold is believed sealed. Every step may be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+
+from sqlalchemy import select
+
+from core import log
+from core.db import Database
+from core.states import advance
+from ingest.docking import DOCKING, DockingSession, SessionState, interrupt_session
+from ingest.error import IngestError
+from ingest.receipt import look, receive
+from ingest.recording import ON_THE_WAY, RECORDING, IngestRecording, RecordingState
+from vault.deposit import sweep_incoming
+from vault.note import VerifierKey
+from vault.objects import Vault
+
+CRASHED = "the dock was stopped"
+_log = log.get(__name__)
+
+
+def recover(db: Database, vault: Vault) -> None:
+    """At the start of the only dockd: sessions and copies of the dead process are interrupted, its parts swept."""
+    with db.writing() as session:
+        for row in session.scalars(
+            select(IngestRecording)
+            .join(DockingSession, DockingSession.id == IngestRecording.session_id)
+            .where(IngestRecording.state == RecordingState.COPYING, DockingSession.origin != "hand")
+        ):
+            advance(session, RECORDING, row, "interrupt", CRASHED)
+        for docking in session.scalars(
+            select(DockingSession).where(
+                DockingSession.state == SessionState.OFFLOADING, DockingSession.origin != "hand"
+            )
+        ):
+            interrupt_session(session, docking, CRASHED)
+        for docking in session.scalars(
+            select(DockingSession).where(
+                DockingSession.state.in_([SessionState.COMPLETE, SessionState.PARTIAL])
+            )
+        ):
+            advance(session, DOCKING, docking, "release", CRASHED)
+        swept = sweep_incoming(vault, session)
+    if swept:
+        _log.info("half-written copies removed", count=len(swept))
+    reconcile(db, vault.verifier, busy=())
+
+
+def reconcile(db: Database, verifier: VerifierKey, busy: Collection[str]) -> int:
+    """Take in the log's answers to recordings of sessions that are not `busy`; gives how many still wait."""
+    with db.reading() as session:
+        waiting = {
+            row.id
+            for row in session.scalars(select(IngestRecording).where(IngestRecording.state.in_(ON_THE_WAY)))
+            if row.session_id not in busy
+        }
+        answers = look(session, waiting)
+    for answer in answers:
+        with suppress(IngestError):  # its row and its reason are written; a later docking copies it again
+            receive(db, verifier, answer)
+    return len(waiting) - len(answers)

@@ -1,0 +1,198 @@
+"""What the dock shows: one tile a bay, kept in memory, written for the console at most four times a second.
+
+`dock.json` is replaced whole and without fsync: after a power cut there is nothing to show. The file carries no
+footage and no secret; the name on a tile is the officer's, as a board in the room shows it anyway.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.canonical import encode
+from core.clock import stamp, utc_now
+from core.errors import SealdockError
+
+WRITE_EVERY_S = 0.25  # at most four times a second
+WINDOW_S = 10.0  # the rate is that of the last ten seconds: steady enough to read, quick enough to be true
+FIRST_RATE_S = 1.0  # no rate before there is a second to measure
+
+
+class TileState(StrEnum):
+    """The states of a tile; the console has the words for each in both languages."""
+
+    EMPTY = "empty"
+    RECOGNISING = "recognising"
+    COPYING = "copying"
+    VERIFYING = "verifying"
+    SEALED = "sealed"
+    CLEARING = "clearing"
+    PARTIAL = "partial"
+    INTERRUPTED = "interrupted"
+    UNKNOWN = "unknown"
+    FAULT = "fault"
+
+
+class Message(BaseModel):
+    """An error as code and parameters; the console turns it into a sentence in the reader's language."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    code: str
+    parameters: dict[str, str | int | float | None] = {}
+
+    @classmethod
+    def of(cls, error: SealdockError) -> Message:
+        """The message of an error; parameters that are no plain values are given as text."""
+        plain = {k: v if isinstance(v, str | int | float) else str(v) for k, v in error.parameters.items()}
+        return cls(code=error.code, parameters=plain)
+
+
+class BayStatus(BaseModel):
+    """One tile. Bay number 0 stands for whatever was plugged in outside the mapped bays."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    number: int
+    state: TileState = TileState.EMPTY
+    officer_name: str | None = None
+    officer_number: str | None = None
+    recorder_serial: str | None = None
+    profile: str | None = None
+    transport: str | None = None
+    file: str | None = None
+    files_done: int = 0
+    files_total: int = 0
+    bytes_done: int = 0
+    bytes_total: int = 0
+    bytes_per_second: int = 0
+    seconds_left: int | None = None
+    message: Message | None = None
+    session_id: str | None = None
+
+
+class DockStatus(BaseModel):
+    """The whole board at one moment; `at` is a stamp in UTC, and empty before the dock has ever run."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    at: str = ""
+    station: str = ""
+    bays: tuple[BayStatus, ...] = ()
+
+
+@dataclass
+class Meter:
+    """Bytes a second over the last seconds."""
+
+    _samples: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def take(self, total: int, now: float | None = None) -> None:
+        """Note that `total` bytes have been read by now."""
+        moment = monotonic() if now is None else now
+        self._samples.append((moment, total))
+        while moment - self._samples[0][0] > WINDOW_S:
+            self._samples.popleft()
+
+    def rate(self) -> float:
+        """Bytes a second; 0 while there is too little to tell."""
+        if not self._samples:
+            return 0.0
+        (first_at, first), (last_at, last) = self._samples[0], self._samples[-1]
+        passed = last_at - first_at
+        return max(0.0, (last - first) / passed) if passed >= FIRST_RATE_S else 0.0
+
+
+class Tile:
+    """One bay's status, changed by the bay's thread and read by the board."""
+
+    def __init__(self, number: int, changed: Callable[[], None] = lambda: None) -> None:
+        self._status, self._changed = BayStatus(number=number), changed
+        self._lock, self._meter, self._read = Lock(), Meter(), 0
+
+    def clear(self, state: TileState = TileState.EMPTY, **facts: Any) -> None:
+        """Begin anew: everything of the recorder before is forgotten."""
+        with self._lock:
+            self._meter, self._read = Meter(), 0
+            self._status = BayStatus(number=self._status.number, state=state, **facts)
+        self._changed()
+
+    def show(self, **facts: Any) -> None:
+        """Change some facts."""
+        with self._lock:
+            self._status = self._status.model_copy(update=facts)
+        self._changed()
+
+    def advance(self, bytes_done: int, read: int) -> None:
+        """`bytes_done` of the session are behind us; `read` more were really read (what was known costs nothing)."""
+        with self._lock:
+            self._read += read
+            self._meter.take(self._read)
+            rate = self._meter.rate()
+            left = max(0, self._status.bytes_total - bytes_done)
+            self._status = self._status.model_copy(
+                update={
+                    "bytes_done": bytes_done,
+                    "bytes_per_second": int(rate),
+                    "seconds_left": round(left / rate) if rate else None,
+                }
+            )
+        self._changed()
+
+    @property
+    def status(self) -> BayStatus:
+        """As it is now."""
+        with self._lock:
+            return self._status
+
+
+class Board:
+    """All tiles, and the file that the console reads."""
+
+    def __init__(self, path: Path, station: str, numbers: list[int]) -> None:
+        self._path, self._station = path, station
+        self._dirty, self._written_at = True, 0.0
+        self.tiles = {number: Tile(number, self._touch) for number in [*sorted(numbers), 0]}
+
+    def flush(self, *, now: bool = False) -> None:
+        """Write the file when something changed and the last time is long enough ago."""
+        if not now and (not self._dirty or monotonic() - self._written_at < WRITE_EVERY_S):
+            return
+        self._dirty, self._written_at = False, monotonic()
+        write_status(self._path, self.status())
+
+    def status(self) -> DockStatus:
+        """The board as it is now; tile 0 only when something is outside the bays."""
+        tiles = [tile.status for tile in self.tiles.values()]
+        shown = tuple(t for t in tiles if t.number or t.state is not TileState.EMPTY)
+        return DockStatus(at=stamp(utc_now()), station=self._station, bays=shown)
+
+    def _touch(self) -> None:
+        self._dirty = True
+
+
+def write_status(path: Path, status: DockStatus) -> None:
+    """Replace the status file; a reader sees the old or the new, never a mixture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(encode(status.model_dump(mode="json", exclude_none=True)))
+    temporary.chmod(0o644)
+    temporary.replace(path)
+
+
+def read_status(path: Path) -> DockStatus:
+    """The last status written; an empty one when the dock has not run yet or the file is no status."""
+    try:
+        return DockStatus.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return DockStatus()
+

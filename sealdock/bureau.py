@@ -1,0 +1,81 @@
+"""The demo bureau: a small emergency-management bureau with two officers, two recorders and one open case.
+
+Everything goes in the way a custodian would put it in, as signed entries; nothing is written past the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from casework.case import CaseFacts, CaseFile, Kind, Stage, open_case
+from casework.people import OfficerFacts, Unit, register_officer, register_recorder, register_unit, units
+from casework.permission import Role
+from core.db import Database
+from vault.outbox import Submitter
+from webconsole.auth.account import create_account
+
+
+@dataclass(frozen=True)
+class DemoOfficer:
+    """An officer of the demo and the recorder issued to that officer."""
+
+    number: str
+    name: str
+    certificate: str
+    recorder_serial: str
+
+
+UNIT_NUMBER, UNIT_NAME = "430682000101", "执法大队一中队（演示）"
+OFFICERS = (
+    DemoOfficer("060123", "执法员甲", "ZF-060123", "X1A0123"),
+    DemoOfficer("060245", "执法员乙", "ZF-060245", "X1A0245"),
+)
+ACCOUNTS = (
+    ("custodian", "证据管理员（演示）", Role.CUSTODIAN),
+    ("reviewer", "审查人员（演示）", Role.REVIEWER),
+    ("auditor", "审计员（演示）", Role.AUDITOR),
+)
+CASE_NUMBER = "演应急罚〔2026〕12号"
+CASE_TITLE = "某烟花爆竹零售点安全设施不合格案"
+
+
+def found(db: Database, submitter: Submitter, password: str) -> None:
+    """Put the bureau's people, recorders, accounts and the case on the log; a second call changes nothing."""
+    with db.writing() as session:
+        if session.scalar(select(Unit.id).limit(1)) is not None:
+            return
+        unit_id = register_unit(session, submitter, None, UNIT_NUMBER, UNIT_NAME)
+        for officer in OFFICERS:
+            _issue(session, submitter, officer, unit_id)
+        for username, name, role in ACCOUNTS:
+            create_account(session, submitter, username=username, name=name, roles=(role,), password=password)
+    submitter.ring()
+
+
+def open_demo_case(db: Database, submitter: Submitter, actor: str) -> str:
+    """The demo's case, opened by the custodian on the first run; gives its id."""
+    with db.writing() as session:
+        known = session.scalar(select(CaseFile.id).where(CaseFile.number == CASE_NUMBER))
+        if known is not None:
+            return known
+        today = datetime.now(UTC).date()
+        facts = CaseFacts(
+            number=CASE_NUMBER, title=CASE_TITLE, kind=Kind.PENALTY, stage=Stage.EVIDENCE,
+            unit_id=units(session)[0].id, party="某烟花爆竹零售点（演示）", opened_on=today,
+        )  # fmt: skip
+        case_id = open_case(session, submitter, actor, facts)
+    submitter.ring()
+    return case_id
+
+
+def _issue(session: Session, submitter: Submitter, officer: DemoOfficer, unit_id: str) -> None:
+    facts = OfficerFacts(
+        number=officer.number, name=officer.name, unit_id=unit_id,
+        certificate_number=officer.certificate, certificate_valid_until="2029-12-31",
+    )  # fmt: skip
+    officer_id = register_officer(session, submitter, None, facts)
+    register_recorder(session, submitter, None, officer.recorder_serial, "DSJ-X1", officer_id)

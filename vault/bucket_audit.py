@@ -1,0 +1,57 @@
+"""Are the keys of every bucket there, and which can the reader open? (obligation 7 of vault/verify.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vault.age import Identity, Recipient, decrypt_file, split_header
+from vault.error import AgeError, VaultError
+from vault.report import Finding, Report, reason
+
+
+class Buckets:
+    """The identities of the buckets that the reader can open, found when they are first needed."""
+
+    def __init__(self, directory: Path, identities: Sequence[Identity], report: Report) -> None:
+        self._directory, self._report = directory, report
+        self._given = {identity.recipient.text: identity for identity in identities}
+        self._known: dict[str, Identity | None] = {}
+
+    def identity(self, name: str) -> Identity | None:
+        """The identity of bucket `name`, or None when no given key opens it. Takes down obligation 7."""
+        if name not in self._known:
+            self._known[name] = self._find(name)
+        return self._known[name]
+
+    def _find(self, name: str) -> Identity | None:
+        file = f"keys/buckets/{name}"
+        try:
+            recipient = Recipient.parse((self._directory / file / "recipient").read_text("ascii"))
+            wrapped = (self._directory / file / "identity.age").read_bytes()
+            split_header(wrapped)
+        except UnicodeDecodeError:
+            self._report.fail(Finding(7, "verify.bucket", file, "the recipient is not text"))
+            return None
+        except (OSError, VaultError) as cause:
+            self._report.fail(Finding(7, "verify.bucket", file, reason(cause)))
+            return None
+        self._report.counts["buckets"] += 1
+        return self._open(file, recipient, wrapped)
+
+    def _open(self, file: str, recipient: Recipient, wrapped: bytes) -> Identity | None:
+        if recipient.text in self._given:
+            return self._given[recipient.text]
+        for identity in self._given.values():
+            try:
+                opened = Identity.parse(decrypt_file(identity, wrapped).decode("ascii"))
+            except (AgeError, UnicodeDecodeError):
+                continue  # sealed to somebody else, which the notice below says
+            if opened.recipient.text == recipient.text:
+                return opened
+            self._report.fail(Finding(7, "verify.bucket", file, "recipient and identity are not a pair"))
+            return None
+        why = "none of the given keys is one of its keys" if self._given else "no key was given"
+        if self._given:
+            self._report.note(Finding(9, "notice.not_opened", file, why))
+        return None

@@ -1,0 +1,334 @@
+"""Writing the log: one batch of entries becomes durable as a whole, or not at all.
+
+Order of a batch, each step durable before the next one starts:
+  1. body packs and key slots, entry bundles and tiles. Nothing points at them yet, so their order is free and the
+     waits for the disk overlap.
+  2. the names of 1: their directories.
+  3. the checkpoint, replaced in one rename. From here on the batch is on the log.
+A crash before 3 leaves bytes that no checkpoint covers; the next start cuts them off (`_cut`). Whoever opens a second
+writer is refused: the lock on log/lock is held for the writer's life.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from core.durable import fsync_directory, make_directory, replace
+from vault.checkpoint import Checkpoint
+from vault.entry import Leaf, pack_bundle, unpack_bundle
+from vault.error import VaultError
+from vault.ledger import LogReader
+from vault.merkle import TILE_WIDTH, DirectoryTiles, Frontier, Tile, bundle_path, leaf_hash, tile_path
+from vault.note import SigningKey
+from vault.objects import Vault
+from vault.pack import FILE_MODE, PAIR_ROOM, Private, committed_length, encode_record, encode_slots
+
+BATCH_LIMIT = TILE_WIDTH  # so that a batch touches two bundles at most, and recovery knows where to look
+_FSYNCS_AT_ONCE = 6  # a journalling file system commits waiting fsyncs together
+
+
+class SecondWriterError(VaultError):
+    """Another process is writing this log."""
+
+    code = "vault.second_writer"
+    sentence = (
+        "Another vaultd already writes the log in {path}. Nothing was changed and this one stops; a log has one writer. "
+        "Find the other with `systemctl status sealdock-vaultd` or `fuser {path}/lock`."
+    )
+
+
+class LogDamagedError(VaultError):
+    """The log's files do not agree with its signed checkpoint."""
+
+    code = "vault.log_damaged"
+    sentence = (
+        "The log in {path} does not agree with its own signed checkpoint ({why}). Nothing was written, so that nothing "
+        "is made worse; run `sealdock vault verify` and restore the named files from a copy."
+    )
+
+
+class LogWriteError(VaultError):
+    """The disk refused part of a batch; no checkpoint was signed for it."""
+
+    code = "vault.log_write"
+    sentence = (
+        "The log could not be written at {path} ({why}). No entry was lost and none was half-written: submissions wait "
+        "in the outbox. Free space or replace the disk; vaultd goes on by itself after a restart."
+    )
+
+
+class LogFullError(LogWriteError):
+    """No room for the log itself."""
+
+    code = "vault.log_full"
+    sentence = (
+        "There is no room on the disk for the log at {path} ({why}). No entry was lost: submissions wait in the outbox and "
+        "vaultd tries again every few seconds. Free space on the vault's disk."
+    )
+
+
+class LogKeyError(VaultError):
+    """A signing key that is not this log's."""
+
+    code = "vault.log_key"
+    sentence = "The signing key {name} is not the key of this vault ({expected}). Nothing was signed; check settings.keys."
+
+
+@dataclass(frozen=True)
+class Appended:
+    """Where a batch went: the index of its first entry and the signed head after it."""
+
+    start: int
+    checkpoint: Checkpoint
+    note: bytes
+
+
+@dataclass
+class _State:
+    """The right edge of log and packs; replaced only by a batch that is durable."""
+
+    frontier: Frontier
+    bundle: list[bytes]  # entries of the last, unfinished bundle
+    pack_length: int  # committed bytes of its pack
+
+
+class LogWriter:
+    """The one writer of a log. Memory is its right edge, however long the log is."""
+
+    def __init__(self, vault: Vault, key: SigningKey) -> None:
+        """Take the lock, check the right edge against the checkpoint, cut off what no checkpoint covers.
+
+        Raises SecondWriterError, LogKeyError, NoCheckpointError, LogDamagedError, PackError or TileError.
+        """
+        if key.verifier != vault.verifier:
+            raise LogKeyError(name=key.name, expected=vault.verifier.name)
+        self.vault = vault
+        self._key = key
+        self._lock = _lock(vault.log_path)
+        self._disk = ThreadPoolExecutor(_FSYNCS_AT_ONCE, thread_name_prefix="log-fsync")
+        try:
+            self._state = self._recover()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def size(self) -> int:
+        """Entries on the log."""
+        return self._state.frontier.size
+
+    def append(self, batch: Sequence[tuple[Leaf, Private]]) -> Appended:
+        """Put up to 256 entries on the log; durable and signed on return.
+
+        Raises LogWriteError, after which this writer must be closed and a new one opened: only that cuts off what
+        the failed batch left.
+        """
+        if not 0 < len(batch) <= BATCH_LIMIT:
+            raise ValueError(f"a batch has 1 to {BATCH_LIMIT} entries")
+        start, state = self.size, deepcopy(self._state)
+        try:
+            checkpoint, note = self._write(batch, state)
+        except OSError as cause:
+            full = cause.errno in {errno.ENOSPC, errno.EDQUOT}
+            path = cause.filename or self.vault.path
+            raise (LogFullError if full else LogWriteError)(
+                path=path, why=cause.strerror or str(cause)
+            ) from cause
+        self._state = state
+        self._drop_partials(start)
+        return Appended(start, checkpoint, note)
+
+    def close(self) -> None:
+        """Give up the lock."""
+        self._disk.shutdown()
+        self._lock.close()
+
+    def _write(self, batch: Sequence[tuple[Leaf, Private]], state: _State) -> tuple[Checkpoint, bytes]:
+        files = _Files(self.vault)
+        filled: list[Tile] = []
+        for entries in _by_bundle(batch, state.frontier.size):
+            files.packs_and_slots(state, [private for _, private in entries])
+            for leaf, _ in entries:
+                raw = leaf.canonical()
+                state.bundle.append(raw)
+                filled += state.frontier.add(leaf_hash(raw))
+            files.bundle(state)
+        files.tiles(filled, state.frontier)
+        files.make_durable(self._disk)
+        checkpoint = Checkpoint(self.vault.origin, state.frontier.size, state.frontier.root())
+        note = checkpoint.signed(self._key)
+        replace(self.vault.log_path / "checkpoint", note)
+        return checkpoint, note
+
+    def _recover(self) -> _State:
+        head = self.vault.log_path / "checkpoint"
+        if not head.exists() and not (self.vault.path / "vault.json").exists():
+            return _State(
+                Frontier(), [], 0
+            )  # a vault being founded: its first batch makes the first checkpoint
+        checkpoint, _ = LogReader(self.vault).checkpoint()
+        size = checkpoint.size
+        frontier = Frontier.resume(DirectoryTiles(self.vault.log_path, size), size)
+        number, width = divmod(size, TILE_WIDTH)
+        bundle = _read_bundle(self.vault.log_path / bundle_path(number, width)) if width else []
+        self._check_edge(checkpoint, frontier, bundle)
+        pack_length = committed_length(self.vault.packs.path(number), width)
+        self._cut(size, pack_length)
+        return _State(frontier, bundle, pack_length)
+
+    def _check_edge(self, checkpoint: Checkpoint, frontier: Frontier, bundle: list[bytes]) -> None:
+        lowest = next((tile.hashes for tile in frontier.partial_tiles() if tile.level == 0), ())
+        if frontier.root() != checkpoint.root:
+            raise LogDamagedError(path=self.vault.log_path, why="its tiles lead to another root")
+        if tuple(map(leaf_hash, bundle)) != lowest:
+            raise LogDamagedError(path=self.vault.log_path, why="its last entries are not those in the tree")
+
+    def _cut(self, size: int, pack_length: int) -> None:
+        """Remove what lies beyond the checkpoint: bytes that were never part of the log."""
+        number, width = divmod(size, TILE_WIDTH)
+        _shorten(self.vault.packs.path(number), pack_length)
+        _shorten(self.vault.slots.path(number), width * PAIR_ROOM)
+        for store in (self.vault.packs, self.vault.slots):
+            store.path(number + 1).unlink(missing_ok=True)
+        names: list[Callable[[int, int], str]] = [bundle_path]
+        level = 0
+        while size >> 8 * level or not level:
+            names.append(lambda n, w, level=level: tile_path(level, n, w))  # type: ignore[misc]
+            level += 1
+        for depth, name in enumerate(names):
+            whole, part = divmod(size >> 8 * max(0, depth - 1), TILE_WIDTH)
+            self._cut_tile(whole, part, name)
+
+    def _cut_tile(self, number: int, width: int, name: Callable[[int, int], str]) -> None:
+        """Only the tile at the edge and the one after it can have been touched by the batch that was cut short."""
+        log = self.vault.log_path
+        for later in (log / name(number, TILE_WIDTH), log / name(number + 1, TILE_WIDTH)):
+            later.unlink(missing_ok=True)
+        for kept, directory in (
+            (width, (log / name(number, 1)).parent), (0, (log / name(number + 1, 1)).parent),
+        ):  # fmt: skip
+            for partial in directory.glob("*") if directory.is_dir() else ():
+                if not partial.name.isdigit() or int(partial.name) > kept:
+                    partial.unlink()
+
+    def _drop_partials(self, start: int) -> None:
+        """Remove the partial tiles of the bundle before the one that this batch finished (tlog-tiles allows it).
+
+        One bundle late, so that a reader who is in the middle of something finds what its checkpoint needs.
+        """
+        if self.size // TILE_WIDTH == start // TILE_WIDTH or not (before := start // TILE_WIDTH):
+            return
+        for name in (bundle_path(before - 1, 1), tile_path(0, before - 1, 1)):
+            directory = (self.vault.log_path / name).parent
+            for partial in directory.glob("*") if directory.is_dir() else ():
+                partial.unlink()
+            if directory.is_dir():
+                directory.rmdir()
+
+
+class _Files:
+    """The files of one batch: written at once, made durable together."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._open: list[tuple[BinaryIO, Path | None, Path]] = []  # file, temporary name, final name
+        self._directories: set[Path] = set()
+
+    def packs_and_slots(self, state: _State, privates: Sequence[Private]) -> None:
+        """Append bodies to the pack and put the slots in their places."""
+        number, first = divmod(state.frontier.size, TILE_WIDTH)
+        records = b"".join(encode_record(private.body) for private in privates)
+        length = state.pack_length if first else 0
+        self._write_at(self._vault.packs.path(number), length, records)
+        self._write_at(self._vault.slots.path(number), first * PAIR_ROOM, encode_slots(privates))
+        state.pack_length = length + len(records)
+
+    def bundle(self, state: _State) -> None:
+        """The bundle that the last entries went to; a full one is begun anew."""
+        number = (state.frontier.size - 1) // TILE_WIDTH
+        self._write_new(bundle_path(number, len(state.bundle)), pack_bundle(state.bundle))
+        if len(state.bundle) == TILE_WIDTH:
+            state.bundle = []
+
+    def tiles(self, filled: Sequence[Tile], frontier: Frontier) -> None:
+        """The tiles that were filled and the unfinished ones that changed with them."""
+        touched = {tile.level + 1 for tile in filled} | {0}
+        for tile in (*filled, *(tile for tile in frontier.partial_tiles() if tile.level in touched)):
+            self._write_new(tile.path, tile.raw)
+
+    def make_durable(self, disk: ThreadPoolExecutor) -> None:
+        """Step 1 and 2; a failed fsync is never tried again (ADR 0005)."""
+        try:
+            list(disk.map(os.fsync, [file.fileno() for file, _, _ in self._open]))
+        finally:
+            for file, _, _ in self._open:
+                file.close()
+        for _, temporary, final in self._open:
+            if temporary is not None:
+                temporary.replace(final)
+        list(disk.map(fsync_directory, self._directories))
+
+    def _write_at(self, path: Path, offset: int, content: bytes) -> None:
+        if not path.exists():
+            make_directory(path.parent)
+            self._directories.add(path.parent)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        file = os.fdopen(descriptor, "r+b", buffering=0)
+        self._open.append((file, None, path))
+        _write_all(descriptor, content, offset)
+
+    def _write_new(self, name: str, content: bytes) -> None:
+        path = self._vault.log_path / name
+        make_directory(path.parent)
+        temporary = path.with_name(f".{path.name}.tmp")
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+        self._open.append((os.fdopen(descriptor, "r+b", buffering=0), temporary, path))
+        _write_all(descriptor, content, 0)
+        self._directories.add(path.parent)
+
+
+def _by_bundle(batch: Sequence[tuple[Leaf, Private]], size: int) -> list[Sequence[tuple[Leaf, Private]]]:
+    room = TILE_WIDTH - size % TILE_WIDTH
+    return [part for part in (batch[:room], batch[room:]) if part]
+
+
+def _write_all(descriptor: int, content: bytes, offset: int) -> None:
+    view = memoryview(content)
+    while view:
+        count = os.pwrite(descriptor, view, offset)
+        view, offset = view[count:], offset + count
+
+
+def _lock(log: Path) -> BinaryIO:
+    file = (log / "lock").open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as cause:
+        file.close()
+        raise SecondWriterError(path=log) from cause
+    return file
+
+
+def _read_bundle(path: Path) -> list[bytes]:
+    try:
+        return unpack_bundle(path.read_bytes())
+    except OSError as cause:
+        raise LogDamagedError(path=path, why=cause.strerror) from cause
+
+
+def _shorten(path: Path, length: int) -> None:
+    """Cut a file to what the checkpoint covers; a file it covers nothing of goes away."""
+    if not length:
+        path.unlink(missing_ok=True)
+    elif path.stat().st_size > length:
+        with path.open("r+b") as file:
+            file.truncate(length)
+            os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""What the pages show, worked out before a template writes it: words, lines, chains, the player's state."""

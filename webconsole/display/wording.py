@@ -1,0 +1,95 @@
+"""The words of the trade in the reader's language: one function a list, in the order in which people read it.
+
+DOMAIN.md fixes both languages; a value that no list knows is shown as it is, never hidden.
+"""
+
+from __future__ import annotations
+
+from flask_babel import gettext
+
+Choices = list[tuple[str, str]]
+
+
+def stages() -> Choices:
+    """The seven stages of a case (D23)."""
+    return [
+        ("filing", gettext("Filing")),
+        ("investigation", gettext("Investigation")),
+        ("evidence", gettext("Evidence")),
+        ("review", gettext("Review")),
+        ("decision", gettext("Decision")),
+        ("service", gettext("Service")),
+        ("execution", gettext("Execution")),
+    ]
+
+
+def kinds() -> Choices:
+    """The kinds of cases."""
+    return [
+        ("check", gettext("Check")),
+        ("penalty", gettext("Penalty")),
+        ("compulsory_measure", gettext("Compulsory measure")),
+        ("permit", gettext("Permit")),
+    ]
+
+
+def media() -> Choices:
+    """The kinds of recordings."""
+    return [
+        ("video", gettext("Video")),
+        ("audio", gettext("Audio")),
+        ("image", gettext("Photograph")),
+        ("other", gettext("Other file")),
+    ]
+
+
+def purposes() -> list[tuple[str, str, str]]:
+    """Why somebody who is not the holder looks: value, words, hint."""
+    return [
+        ("case", gettext("Work on a case"), gettext("Linking, checking or preparing it as evidence")),
+        ("hearing", gettext("Preparing a hearing"), gettext("Statement, defence, hearing or legal review")),
+        ("supervision", gettext("Supervision"), gettext("A spot check, a complaint or an appraisal")),
+        ("technical", gettext("Technical check"), gettext("Something seems wrong with the file")),
+    ]
+
+
+def purpose(code: str) -> str:
+    """The words of one purpose, the holder's own included."""
+    own: str = gettext("Own recording")
+    return own if code == "own" else word({value: words for value, words, _ in purposes()}.items(), code)
+
+
+def origins() -> Choices:
+    """How a recording came into the house."""
+    return [
+        ("dock", gettext("From a recorder in the dock")),
+        ("hand", gettext("From a folder or card, by hand")),
+        ("inbox", gettext("From the watched inbox folder")),
+    ]
+
+
+def renditions() -> Choices:
+    """What was looked at."""
+    return [
+        ("poster", gettext("a still in a list")),
+        ("original", gettext("the original")),
+        ("proxy", gettext("the browser copy")),
+    ]
+
+
+def clock_sources() -> Choices:
+    """Where a recording's own time comes from."""
+    return [
+        ("name", gettext("From the file's name, as the recorder's clock stood")),
+        ("container", gettext("From the file's header, as the recorder's clock stood")),
+        ("exif", gettext("From the photograph's header, as the camera's clock stood")),
+        ("filesystem", gettext("From the card's file list, as the recorder's clock stood")),
+        ("mtime", gettext("From the card's file list, as the recorder's clock stood")),
+    ]
+
+
+def word(choices: object, value: str | None) -> str:
+    """The words for `value`; the value itself where the list has none, a dash for nothing."""
+    if not value:
+        return "—"
+    return dict(choices).get(value, value)  # type: ignore[call-overload, no-any-return]
