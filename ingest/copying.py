@@ -30,13 +30,14 @@ from ingest.plan import Edges
 from ingest.recording import RECORDING, IngestRecording
 from vault.deposit import Deposit, Depositor, Sealing, SourceChangedError, SourceLostError
 from vault.keys import bucket_for, ensure_bucket
-from vault.medium import CancelledError, DiskFullError, MediumError
 from vault.objects import Vault
 from vault.outbox import Submitter
 from vault.submission import Draft
 
 RESERVE_BYTES = 64 * 1024 * 1024  # kept free for the log, the bodies and the database
-DEPARTURE_S = 2.0  # a pulled recorder's read error comes up to 0.2 s before the event (seen in the lab); ten times that
+DEPARTURE_S = (
+    2.0  # a pulled recorder's read error comes up to 0.2 s before the event (seen in the lab); ten times that
+)
 PARKED_LIMIT = 64  # interrupted copies kept in memory: more than the bays of the largest dock
 _log = log.get(__name__)
 
@@ -125,11 +126,11 @@ class Copying:
         self._move(recording_id, "copy")
         try:
             deposit, edges = self._deposit(file, recording_id)
-        except (DiskFullError, MediumError, CancelledError, UnpluggedError) as cause:
-            self._move(recording_id, "interrupt", cause.code)
-            raise
         except UnreadableFileError as cause:
             self._move(recording_id, "fail", str(cause.parameters["why"]))
+            raise
+        except BaseException as cause:
+            self._move(recording_id, "interrupt", getattr(cause, "code", type(cause).__name__))
             raise
         self._submit(file, recording_id, deposit, edges)
 
@@ -144,7 +145,9 @@ class Copying:
             if sealing is not None:
                 return self._take(file, sealing)
         except SourceChangedError:
-            _log.warning("the recorder changed while it was away; copied again from the start", file=file.shown_path)
+            _log.warning(
+                "the recorder changed while it was away; copied again from the start", file=file.shown_path
+            )
         bucket = bucket_for(utc_now())
         ensure_bucket(self.line.vault, bucket)
         return self._take(

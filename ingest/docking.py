@@ -163,5 +163,3 @@ def _interrupted(session: Session, recorder: Recorder, circumstance: Circumstanc
     if not recorder.identity.serial:
         wanted = wanted.where(DockingSession.bay == circumstance.bay)
     return session.scalars(wanted.limit(1)).first()
-
-

@@ -78,11 +78,12 @@ class Offload:
                 self._take(planned)
                 self._settle()
             self._wait_receipts()
-        except (UnpluggedError, CancelledError) as cause:
-            self._interrupt(cause)
-            if isinstance(cause, CancelledError):
-                raise
+        except UnpluggedError as cause:
+            self._interrupt(cause.code)
             raise UnpluggedError(left=self._left()) from cause
+        except BaseException as cause:
+            self._interrupt(getattr(cause, "code", type(cause).__name__))
+            raise
         self._close()
         return self.outcome
 
@@ -193,9 +194,9 @@ class Offload:
             if self._waiting and self._stop.wait(LOOK_EVERY_S):
                 raise CancelledError
 
-    def _interrupt(self, cause: SealdockError) -> None:
+    def _interrupt(self, reason: str) -> None:
         with self._line.db.writing() as session:
-            interrupt_session(session, session.get_one(DockingSession, self._docking.id), cause.code)
+            interrupt_session(session, session.get_one(DockingSession, self._docking.id), reason)
 
     def _close(self) -> None:
         failures: list[Json] = [
@@ -229,6 +230,3 @@ class Offload:
 
     def _on_bytes(self, place: int, count: int) -> None:
         self._tile.advance(self._behind + place, count)
-
-
-__all__ = ["Offload", "Outcome", "Plan"]

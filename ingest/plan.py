@@ -21,7 +21,9 @@ from devices.recorder import Recorder, RefusedFile, SourceFile, SourceStream
 from ingest.docking import DockingSession, SessionState
 from ingest.recording import ON_THE_WAY, SEALED, UNFINISHED, IngestRecording, RecordingState
 
-EDGE = 1024 * 1024  # bytes at each end: containers keep their index in one or the other, so a new film differs there
+EDGE = (
+    1024 * 1024
+)  # bytes at each end: containers keep their index in one or the other, so a new film differs there
 _READ = 1024 * 1024
 Identity = tuple[bytes, int, datetime | None]
 
@@ -140,9 +142,7 @@ def _first(
     return next((row for row in candidates if row.state in states), None)
 
 
-def _found(
-    session: Session, file: SourceFile, serial: str, docking: DockingSession
-) -> IngestRecording:
+def _found(session: Session, file: SourceFile, serial: str, docking: DockingSession) -> IngestRecording:
     row = IngestRecording(
         id=new_id(), session_id=docking.id, state=RecordingState.FOUND, path=file.path, size=file.size,
         shown_path=file.shown_path, modified_at=file.modified_at, media=file.media, recorder_serial=serial,

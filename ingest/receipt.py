@@ -43,7 +43,9 @@ class CopyAgainError(IngestError):
     """The stored object came back changed; the recorder still has the file, so it is simply copied again."""
 
     code = "ingest.copy_again"
-    sentence = "The disk gave back other bytes than were written for {path}. It is copied again from the recorder."
+    sentence = (
+        "The disk gave back other bytes than were written for {path}. It is copied again from the recorder."
+    )
 
 
 def look(session: Session, entry_ids: Iterable[str]) -> list[Answer]:

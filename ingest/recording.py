@@ -63,7 +63,9 @@ RECORDING = Machine(
     },
 )
 SEALED = frozenset({R.RECEIPTED, R.ERASABLE, R.ERASING, R.ERASED})
-ON_THE_WAY = frozenset({R.SUBMITTED, R.VERIFIED})  # the log has it or will have it; the recorder is not needed
+ON_THE_WAY = frozenset(
+    {R.SUBMITTED, R.VERIFIED}
+)  # the log has it or will have it; the recorder is not needed
 UNFINISHED = frozenset({R.FOUND, R.INTERRUPTED})  # to be copied when the recorder is there again
 
 

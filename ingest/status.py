@@ -195,4 +195,3 @@ def read_status(path: Path) -> DockStatus:
         return DockStatus.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return DockStatus()
-

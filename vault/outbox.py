@@ -50,7 +50,7 @@ class RefusedError(VaultError):
     """The log will not take the entry; log rules raise it, and so does waiting for a refused entry."""
 
     code = "vault.refused"
-    sentence = "The log does not take this entry: {why}. The refusal is itself on the log."
+    sentence = "The log does not take this entry ({why}). The refusal is itself on the log."
     exit_code = Exit.NO
 
 

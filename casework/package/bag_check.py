@@ -46,7 +46,9 @@ SENTENCES = {
         "{path} lies deeper, or among more files, than a package ever has. "
         "This is not one of our packages and was not checked further."
     ),
-    "package.no_tag": "{path} is missing or far too long, so the package cannot be checked. Ask for it again.",
+    "package.no_tag": (
+        "{path} is missing or far too long, so the package cannot be checked. Ask for it again."
+    ),
     "package.version": "{path} does not declare BagIt 1.0 in UTF-8. It was changed, or this is no package.",
     "package.fetch": "{path} asks for files from elsewhere. A package is complete or it proves nothing.",
     "package.line": "{path} was changed: line {line} is not a digest, two spaces and a path.",
@@ -58,7 +60,9 @@ SENTENCES = {
         "{path} says '{expected}' (bytes and files), and there are {found}. "
         "Files were added, removed or changed in length."
     ),
-    "package.oversize": "{path} is larger than the whole package says it is. It was not read; do not rely on it.",
+    "package.oversize": (
+        "{path} is larger than the whole package says it is. It was not read; do not rely on it."
+    ),
     "package.unreadable": "{path} cannot be read ({why}). Copy the package again and repeat the check.",
 }
 
@@ -75,7 +79,7 @@ class Finding:
 
     @classmethod
     def make(cls, sentences: Mapping[str, str], code: str, path: str, **parameters: object) -> Finding:
-        """A finding; what came from outside is shown without control characters and cut to a line's length."""
+        """A finding; what came from outside is shown without control characters and cut short."""
         shown = {name: _shown(value) for name, value in parameters.items()}
         return cls(_shown(path), code, sentences[code].format(path=_shown(path), **shown))
 
@@ -203,7 +207,7 @@ def _manifest(check: BagCheck, name: str, *, is_payload: bool) -> dict[str, str]
 
 
 def _most_octets(check: BagCheck) -> int:
-    """The most bytes that one file may have, by what bag-info.txt says of all; at least what a tag file may."""
+    """The most bytes one file may have by what bag-info.txt says of all; at least what a tag file may."""
     matched = _OXUM.search((check.read(INFO, CHUNK) or b"").decode(errors="replace"))
     payload = check.below("data")
     found = f"{sum(check.sizes[path] for path in payload)}.{len(payload)}"

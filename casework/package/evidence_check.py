@@ -1,17 +1,18 @@
 """Whether what a package says is what the log says (4 to 10 of casework.package_verify).
 
-One object checks one package whose files were listed and hashed before. It believes nothing that a receipt under
-the key does not say, and turns every disagreement into a finding that names the file.
+One object checks one package whose files were listed and hashed before. It believes nothing that a receipt
+under the key does not say, and turns every disagreement into a finding that names the file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from casework.package.bag_check import INFO, MANIFEST, BagCheck, Finding
 from casework.package.bag_check import DECLARATION as BAGIT
+from casework.package.bag_check import INFO, MANIFEST, BagCheck, Finding
 from casework.package.content import (
     CASE,
     CHECKPOINT,
@@ -47,13 +48,17 @@ SENTENCES = {
     "package.statement": "{path} is not what a package says of itself ({why}). It was changed.",
     "package.receipt": "{path} does not prove its entry ({why}). It was changed or is from another log.",
     "package.receipt_name": "{path} is the receipt of entry {found}. Receipts were exchanged.",
-    "package.receipt_checkpoint": "{path} speaks of another checkpoint than data/checkpoint. It was exchanged.",
+    "package.receipt_checkpoint": (
+        "{path} speaks of another checkpoint than data/checkpoint. It was exchanged."
+    ),
     "package.receipt_missing": "{path} is missing, so nothing proves the entry that it stands for.",
     "package.log": "{path} describes another log than the checkpoint does: {what}. It was changed.",
     "package.path": "{path} is not a place for an original or a derivative. data/case.json was changed.",
     "package.unnamed": "{path} is not named in data/case.json. Somebody added it; do not rely on it.",
     "package.not_ingest": "{path} is the receipt of a '{found}' entry and not of a sealed recording.",
-    "package.original": "{path} is not the file that was sealed: its digest is {found}, the log says {expected}.",
+    "package.original": (
+        "{path} is not the file that was sealed: its digest is {found}, and the log says {expected}."
+    ),
     "package.described": "{path} describes recording {id} otherwise than the log: {what}. It was changed.",
     "package.derivative": "{path} is not the derivative that was made of this original. It was changed.",
     "package.custody": "{path} says of entry {entry} otherwise than the log: {what}. It was changed.",
@@ -301,7 +306,7 @@ def _custody_differences(line: CustodyStatement, receipt: Receipt, recording_id:
     return _differences(said, true)
 
 
-def _differences(said: dict[str, object], true: dict[str, object]) -> list[str]:
+def _differences(said: Mapping[str, object], true: Mapping[str, object]) -> list[str]:
     """The names under which two statements differ."""
     return [name for name, value in true.items() if said.get(name) != value]
 

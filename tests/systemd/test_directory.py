@@ -70,9 +70,9 @@ def test_what_root_made_is_handed_over(root: Path) -> None:
         "srv/sealdock/vault/objects/7z/x.chunks": ("440", "sealdock-vaultd", "sealdock-objects"),
         "srv/sealdock/vault/log/tile/0/000": ("440", "sealdock-vaultd", "sealdock"),
         "srv/sealdock/vault/keys/slots/000": ("640", "sealdock-vaultd", "sealdock"),
-        "srv/sealdock/vault/keys/buckets/A-2026-11/identity.age": ("440", "sealdock-vaultd", "sealdock-buckets"),
-        "srv/sealdock/vault/keys/root.recipient": ("440", "sealdock-vaultd", "sealdock"),
-        "srv/sealdock/vault/vault.json": ("440", "sealdock-vaultd", "sealdock"),
+        "srv/sealdock/vault/keys/buckets/A-2026-11/identity.age": ("440", "root", "sealdock-buckets"),
+        "srv/sealdock/vault/keys/root.recipient": ("440", "root", "sealdock"),
+        "srv/sealdock/vault/vault.json": ("440", "root", "sealdock"),
         "etc/sealdock/keys/root.age": ("400", "sealdock-keyd", "sealdock-keyd"),
         "etc/sealdock/keys/log.key": ("400", "sealdock-vaultd", "sealdock-vaultd"),
         "etc/sealdock/keys/console.key": ("400", "sealdock-console", "sealdock-console"),
@@ -83,9 +83,9 @@ def test_what_root_made_is_handed_over(root: Path) -> None:
         (root / path).chmod(0o640 if mode == "660" else int(mode, 8))
     apply("systemd-tmpfiles", root, "--create", SYSTEMD / "adopt.conf")
     assert {path: owners(root, path) for path in made} == made
-    assert owners(root, "srv/sealdock/vault/incoming") == ("2770", "sealdock-vaultd", "sealdock-incoming")
+    assert owners(root, "srv/sealdock/vault/incoming") == ("2770", "root", "sealdock-incoming")
     assert owners(root, "srv/sealdock/vault/objects/7z") == ("2750", "sealdock-vaultd", "sealdock-objects")
-    assert owners(root, "srv/sealdock/vault/keys/buckets") == ("2770", "sealdock-vaultd", "sealdock-buckets")
+    assert owners(root, "srv/sealdock/vault/keys/buckets") == ("2770", "root", "sealdock-buckets")
 
 
 def test_adopting_twice_changes_nothing_and_a_bare_station_is_no_error(root: Path) -> None:

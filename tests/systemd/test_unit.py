@@ -42,7 +42,7 @@ def test_systemd_accepts_every_unit_without_a_word(station_root: Path) -> None:
     ("line", "complaint"),
     [
         ("PrivateNetwrk=yes", "PrivateNetwrk"),
-        ("ExecStart=/opt/sealdock/.venv/bin/seeldock", "seeldock"),
+        ("ExecStartPre=/opt/sealdock/.venv/bin/seeldock", "seeldock"),
         ("SystemCallFilter=@system-servise", "system-servise"),
     ],
 )

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from zoneinfo import ZoneInfo
 
+from babel.dates import format_skeleton
 from flask import Blueprint, Response, jsonify, request
-from flask_babel import format_date, gettext, ngettext
+from flask_babel import gettext, ngettext
 
 from core.clock import utc_now
 from core.digest import sha256_hex
@@ -19,7 +20,7 @@ from core.errors import SealdockError, all_errors
 from ingest.status import BayStatus, Message, TileState, read_status
 from webconsole.context import console
 from webconsole.gate import public
-from webconsole.i18n import time_left
+from webconsole.i18n import current_locale, time_left
 from webconsole.page import render
 
 blueprint = Blueprint("dock", __name__)
@@ -104,7 +105,7 @@ def board() -> Board:
         is_stale=not status.at,
         zone=settings.station.timezone,
         clock=f"{here:%H:%M}",
-        date=format_date(here, "EEE d MMM"),
+        date=format_skeleton("MMMEd", here, locale=current_locale()),
     )
 
 

@@ -1,0 +1,202 @@
+"""Building a package from a disclosure that is on the log.
+
+Invariants: the `export` entry is sequenced before anything is opened, and it is the grant that keyd is shown; what
+a member must be (digest, size) comes from the log's entries, never from the database; all receipts speak of one
+checkpoint, which is the one in the package. Originals are read from the vault while the package is written, one
+at a time, so a package of any size needs the memory of a few buffers.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from zipstream import ZipStream
+
+from casework.case import get_case
+from casework.custody import CustodyLine, as_csv, as_extract, chain
+from casework.disclosure import Disclosure, disclosed_recordings, get_disclosure
+from casework.exhibit import Exhibit
+from casework.field import CaseworkError
+from casework.package import content
+from casework.package.bag import ByteSource, Member, bag, build_directory, stream_zip
+from casework.package_page import asset, custody_page, index_page, log_key_text, readme
+from casework.people import actor_name, officer_by_number
+from casework.recording import Recording
+from core.clock import stamp, utc_now
+from core.db import Database
+from vault.checkpoint import Checkpoint
+from vault.entry import Leaf
+from vault.index import EntryRow
+from vault.ledger import LogReader
+from vault.merkle import DirectoryTiles, inclusion_proof
+from vault.note import SigningKey, sign_note
+from vault.proof import Receipt
+
+NAME_LIMIT = 80  # characters of an original's own name that its name in the package keeps
+_KEPT = re.compile(r"[^\w.\-]+")
+
+OpenOriginal = Callable[[int, Leaf], ByteSource]
+"""(index, entry) -> the plaintext of what that entry sealed; asks keyd under the export entry."""
+
+OpenRendition = Callable[[str], "tuple[ByteSource, int, str] | None"]
+"""recording id -> (reader, bytes, sha256) of a copy that browsers play; None where the original plays or none is."""
+
+
+class DisclosurePendingError(CaseworkError):
+    """The export entry is not on the log yet."""
+
+    code = "casework.disclosure_pending"
+    sentence = (
+        "Package {package} waits for its entry to be put on the log, and nothing leaves before that. "
+        "Wait a moment and repeat; if it goes on, check that vaultd runs."
+    )
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package that is ready to be written; its members say their digests and read nothing yet."""
+
+    statement: content.PackageStatement
+    members: tuple[Member, ...]
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder, and of the ZIP without the suffix."""
+        return f"sealdock-{self.statement.package.lower()}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all members."""
+        return sum(member.size for member in self.members)
+
+    def build(self, target: Path) -> None:
+        """Write it as the directory `target`; see `bag.build_directory`."""
+        build_directory(self.members, target)
+
+    def stream(self) -> ZipStream:
+        """It as a ZIP; see `bag.stream_zip`."""
+        return stream_zip(self.members, self.folder)
+
+
+@dataclass(frozen=True)
+class Packager:
+    """What packages are built from: the station's facts and the doors that keyd opens."""
+
+    db: Database
+    log: LogReader
+    signer: SigningKey  # of the process that submits exports; it signs the manifests
+    organisation: str
+    zone: str
+    open_original: OpenOriginal
+    open_rendition: OpenRendition
+
+    def package(self, package_id: str) -> Package:
+        """The package of a disclosure. Raises DisclosurePendingError, UnknownSubjectError, VaultError."""
+        with self.db.reading() as session:
+            disclosure = get_disclosure(session, package_id)
+            if disclosure.entry_index is None:
+                raise DisclosurePendingError(package=package_id)
+            return _Assembly(self, session, disclosure, disclosure.entry_index).package()
+
+
+class _Assembly:
+    """The putting together of one package, under one checkpoint."""
+
+    def __init__(self, source: Packager, session: Session, disclosure: Disclosure, export_index: int) -> None:
+        self.source, self.session, self.disclosure = source, session, disclosure
+        self.export_index = export_index
+        self.checkpoint, self.note = source.log.checkpoint()
+        self.tiles = DirectoryTiles(source.log.vault.log_path, self.checkpoint.size)
+        self.receipts: dict[int, Member] = {}
+        self.payload: list[Member] = []
+
+    def package(self) -> Package:
+        self._prove(self.export_index)
+        self._prove(self._process_key_index())
+        recordings, extracts = [], []
+        for number, recording in enumerate(
+            disclosed_recordings(self.session, self.disclosure.package_id), 1
+        ):
+            lines = self._custody(recording)
+            recordings.append(self._recording(number, recording, lines))
+            extracts.append(as_extract(recording.id, lines))
+        statement = self._statement(recordings)
+        for described, extract in zip(statement.recordings, extracts, strict=True):
+            page = custody_page(statement, described, extract)
+            self._add(content.custody_path(described.id, "html"), page)
+        self._add_papers(statement, extracts)
+        payload = sorted([*self.payload, *self.receipts.values()], key=lambda member: member.path)
+        return Package(statement, tuple(bag(payload, self._bag_facts(statement), partial(self._seal, statement))))
+
+    def _add(self, path: str, raw: bytes) -> None:
+        self.payload.append(Member.of_bytes(path, raw))
+
+    def _prove(self, index: int) -> Leaf:
+        """Put the receipt of an entry into the package; the entry, as the signed tree holds it."""
+        leaf = Leaf.parse(self.source.log.raw(index, self.checkpoint.size))
+        if index not in self.receipts:
+            hashes = inclusion_proof(self.tiles, index, self.checkpoint.size)
+            receipt = Receipt.build(leaf, index, hashes, self.note)
+            receipt.verify(self.source.log.vault.verifier)
+            self.receipts[index] = Member.of_bytes(content.receipt_path(leaf.id), receipt.raw())
+        return leaf
+
+    def _process_key_index(self) -> int:
+        """The entry that registered the key under which the export was submitted."""
+        by = self.source.log.leaf(self.export_index).by
+        indices = self.session.scalars(
+            select(EntryRow.index)
+            .where(EntryRow.type == "key", EntryRow.index < self.export_index)
+            .order_by(EntryRow.index.desc())
+        )
+        return next(index for index in indices if self.source.log.leaf(index).facts.get("name") == by)
+
+    def _custody(self, recording: Recording) -> list[CustodyLine]:
+        """The chain as far as the checkpoint reaches, each line with its receipt."""
+        lines = [
+            line
+            for line in chain(self.session, self.source.log, recording.id)
+            if line.index is not None and line.index < self.checkpoint.size
+        ]
+        for line in lines:
+            self._prove(line.index)  # type: ignore[arg-type]  # the filter above
+        self._add(content.custody_path(recording.id, "json"), as_extract(recording.id, lines).canonical())
+        self._add(content.custody_path(recording.id, "csv"), as_csv(lines))
+        return lines
+
+    def _recording(
+        self, number: int, recording: Recording, lines: Sequence[CustodyLine]
+    ) -> content.RecordingStatement:
+        index = next(line.index for line in lines if line.entry_id == recording.id)
+        leaf = self._prove(index)
+        sealed = leaf.object
+        path = f"{content.ORIGINALS}/{package_name(number, recording.name)}"
+        self.payload.append(
+            Member(path, sealed.size, sealed.sha256, partial(self.source.open_original, index, leaf))
+        )
+        exhibit = self.session.get(Exhibit, (self.disclosure.case_id, recording.id))
+        officer = officer_by_number(self.session, recording.officer_number or "")
+        return content.RecordingStatement(
+            id=recording.id,
+            index=index,
+            name=recording.name,
+            media=recording.media,
+            path=path,
+            size=sealed.size,
+            sha256=sealed.sha256,
+            stage=exhibit.stage if exhibit else "",
+            sealed_at=leaf.time,
+            started_at=stamp(recording.started_at) if recording.started_at else None,
+            officer_number=recording.officer_number,
+            officer_name=officer.name if officer else None,
+            recorder_serial=recording.recorder_serial,
+            derivative=self._derivative(recording, path, lines),
+        )

@@ -1,0 +1,55 @@
+"""`sealdock dock` and `sealdock doctor`: how the bays and the machine stand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from core.errors import Exit
+from ingest.status import read_status
+from sealdock.command.option import json_option
+from sealdock.doctor import examine
+from sealdock.wiring import Station
+
+
+@click.group()
+def dock() -> None:
+    """Look at the dock."""
+
+
+@dock.command()
+@json_option
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:  # noqa: FBT001
+    """What every bay is doing."""
+    station = Station.load(context.obj)
+    found = read_status(station.settings.run / "dock.json")
+    if found is None:
+        click.echo("The dock has not run yet; start sealdock-dockd.", err=True)
+        context.exit(Exit.CANNOT)
+    if as_json:
+        click.echo(found.model_dump_json(exclude_none=True))
+        return
+    for bay in found.bays:
+        who = " ".join(filter(None, (bay.officer_name, bay.officer_number, bay.recorder_serial)))
+        done = f"{bay.files_done}/{bay.files_total} files" if bay.files_total else ""
+        click.echo(f"bay {bay.number:>2}  {bay.state:<12} {who:<32} {done}")
+
+
+@click.command()
+@json_option
+@click.pass_context
+def doctor(context: click.Context, as_json: bool) -> None:  # noqa: FBT001
+    """Look at everything this station needs and say what is missing: 0 all well, 1 something is not."""
+    findings = list(examine(Station.load(Path(context.obj))))
+    if as_json:
+        click.echo(json.dumps([vars(finding) | {"well": finding.is_well} for finding in findings]))
+    else:
+        for finding in findings:
+            mark = "ok  " if finding.is_well else "LOOK"
+            click.echo(f"{mark}  {finding.subject:<18} {finding.fact}")
+            if finding.advice:
+                click.echo(f"      {finding.advice}")
+    context.exit(Exit.YES if all(finding.is_well for finding in findings) else Exit.NO)

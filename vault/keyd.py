@@ -1,0 +1,362 @@
+"""keyd: the only process that holds the root identity; it gives out one file key at a time, for a reason on the log.
+
+A request is a signed note by a process key that the log registers. Numbered checks, the code is labelled with them:
+  1. The signature holds, the request is not older than a minute and was not answered before.
+  2. The key is within its rate, so that a console in the wrong hands cannot empty the vault unseen.
+  3. The console names a `view` or `export` entry of its own that is on the log, not older than half a day, and about
+     this very object. The worker names one of the few kinds of job that need content.
+  4. The object's wrapped key is the one that its entry commits to. For a derivative, the worker's signed note commits
+     to key and parent.
+Nothing is ever written. Whoever owns this process while it is unlocked can read everything: it has no network, no
+database and no other work.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from threading import BoundedSemaphore, Event, Lock, Thread
+
+from core import log
+from core.canonical import CanonicalError, Json, decode, encode
+from core.clock import new_id, parse_stamp, stamp, utc_now
+from core.digest import sha256_hex
+from core.errors import Exit, SealdockError, all_errors
+from vault.entry import Leaf
+from vault.error import VaultError
+from vault.keys import Keyring
+from vault.ledger import LogReader
+from vault.note import Note, SigningKey, open_note, sign_note
+from vault.objects import DisposedError, Vault
+from vault.rules import Register
+
+REQUEST_AGE = timedelta(seconds=60)
+GRANT_AGE = timedelta(hours=12)  # a working day's viewing needs no second entry
+GRANTS = ("view", "export")
+JOBS = ("index", "proxy", "export")
+RATES = {"console": (20.0, 300.0), "worker": (100.0, 1000.0)}  # keys per second, and how many at once
+UNLOCK_RATE = (0.1, 5.0)  # beside the second that every try costs (scrypt)
+LINE_LIMIT = 64 * 1024
+_CONNECTIONS = 64
+_IDLE_S = 30.0
+_POLL_S = 0.5
+_LOG = log.get("vault.keyd")
+
+
+class KeydLockedError(VaultError):
+    """The root is not open."""
+
+    code = "vault.keyd_locked"
+    sentence = (
+        "The vault is locked: recordings are sealed and kept, and nothing can be watched until somebody enters the "
+        "passphrase (`sealdock vault unlock`, or the console's unlock page)."
+    )
+
+
+class KeydRefusedError(VaultError):
+    """A request that keyd does not answer."""
+
+    code = "vault.keyd_refused"
+    sentence = "The key was not given out: {why}. The evidence is unharmed; the request was noted."
+    exit_code = Exit.NO
+
+
+class RateLimitedError(VaultError):
+    """Too many keys in too short a time."""
+
+    code = "vault.keyd_rate"
+    sentence = "{name} asked for too many keys at once. Wait a moment and try again; the request was noted."
+
+
+class KeydUnreachableError(VaultError):
+    """Nobody listens, or the answer was not understood."""
+
+    code = "vault.keyd_unreachable"
+    sentence = (
+        "The key process does not answer at {path} ({why}). Sealing goes on without it; nothing can be watched. Check "
+        "that the sealdock-keyd service is up."
+    )
+
+
+@dataclass(frozen=True)
+class KeydStatus:
+    """What keyd says of itself."""
+
+    is_unlocked: bool
+    entries: int  # size of the log it sees
+
+
+class _Bucket:
+    """A token bucket: `rate` tokens a second, `burst` at most."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate, self._burst, self._left, self._at = rate, burst, burst, time.monotonic()
+
+    def take(self) -> bool:
+        now = time.monotonic()
+        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class Keyd:
+    """The server. `unlock` may also be called in-process (a systemd credential); `run` answers until told to stop."""
+
+    def __init__(self, vault: Vault, keys_directory: Path, socket_path: Path) -> None:
+        self._vault, self._keys_directory, self._socket_path = vault, keys_directory, socket_path
+        self._reader = LogReader(vault)
+        self._register = Register()
+        self._known = 0  # entries already searched for process keys
+        self._keyring: Keyring | None = None
+        self._answered: dict[str, float] = {}
+        self._buckets = {name: _Bucket(*rate) for name, rate in RATES.items()}
+        self._unlock_bucket = _Bucket(*UNLOCK_RATE)
+        self._lock = Lock()
+        self._room = BoundedSemaphore(_CONNECTIONS)
+
+    def unlock(self, passphrase: bytes) -> None:
+        """Open the root; it stays in memory until the process ends. Raises WrongPassphraseError or OSError."""
+        self._keyring = Keyring.unlock(self._vault, self._keys_directory, passphrase)
+        _LOG.info("unlocked")
+
+    def run(self, stop: Event) -> None:
+        """Answer on the socket until `stop` is set."""
+        self._socket_path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(str(self._socket_path))
+            self._socket_path.chmod(0o660)
+            listener.listen(_CONNECTIONS)
+            listener.settimeout(_POLL_S)
+            while not stop.is_set():
+                with suppress(TimeoutError):
+                    connection, _ = listener.accept()
+                    self._room.acquire()
+                    Thread(target=self._serve, args=(connection, stop), daemon=True).start()
+        self._socket_path.unlink(missing_ok=True)
+
+    def answer(self, line: bytes, peer: str = "") -> Json:
+        """One request, one answer; errors come back as code and parameters, never as an exception."""
+        try:
+            return {"ok": True, **self._answer(line, peer)}
+        except SealdockError as cause:
+            _LOG.warning("refused", peer=peer, code=cause.code, why=str(cause))
+            parameters = {name: str(value) for name, value in cause.parameters.items()}
+            return {"ok": False, "code": cause.code, "parameters": parameters, "sentence": str(cause)}
+
+    def _serve(self, connection: socket.socket, stop: Event) -> None:
+        try:
+            with connection, connection.makefile("rb") as lines:
+                connection.settimeout(_IDLE_S)
+                peer = _peer(connection)
+                while not stop.is_set() and (line := lines.readline(LINE_LIMIT)):
+                    connection.sendall(json.dumps(self.answer(line, peer)).encode() + b"\n")
+        except OSError as cause:
+            _LOG.info("a caller went away", why=str(cause))
+        finally:
+            self._room.release()
+
+    def _answer(self, line: bytes, peer: str) -> Json:
+        request = self._open(line)  # 1
+        name, operation = request["by"], request["op"]
+        if operation == "status":
+            return {"is_unlocked": self._keyring is not None, "entries": self._reader.size}
+        if operation == "unlock":
+            self._spend(self._unlock_bucket, name)
+            self.unlock(_text(request, "passphrase").encode())
+            return {}
+        operations: dict[str, Callable[[Json], bytes]] = {
+            "unwrap": self._unwrap, "unwrap_derived": self._unwrap_derived,
+        }  # fmt: skip
+        if operation not in operations or name not in self._buckets:
+            raise KeydRefusedError(why=f"{name} may not ask for {operation}")
+        self._spend(self._buckets[name], name)  # 2
+        file_key = operations[operation](request)
+        _LOG.info(
+            "a key was given out", by=name, peer=peer, op=operation, object=request.get("object"),
+            grant=request.get("grant"), job=request.get("job"),
+        )  # fmt: skip
+        return {"file_key": b64encode(file_key).decode()}
+
+    def _open(self, line: bytes) -> Json:
+        """Check 1."""
+        try:
+            note = json.loads(line)["request"].encode()
+            request = decode(Note.parse(note).text.removesuffix("\n").encode())
+            name, asked_at, request_id = request["by"], parse_stamp(request["time"]), request["id"]
+        except (ValueError, KeyError, TypeError, AttributeError, CanonicalError) as cause:
+            raise KeydRefusedError(why="the request is malformed") from cause
+        with self._lock:
+            self._learn_keys()
+        if name not in self._register.verifiers:
+            raise KeydRefusedError(why="no key is registered under that name")
+        open_note(note, [self._register.verifiers[name]])
+        if abs(utc_now() - asked_at) > REQUEST_AGE:
+            raise KeydRefusedError(why="the request is too old, or a clock is wrong")
+        self._answer_once(str(request_id))
+        return request
+
+    def _answer_once(self, request_id: str) -> None:
+        now, limit = time.monotonic(), 2 * REQUEST_AGE.total_seconds()
+        with self._lock:
+            while self._answered and now - next(iter(self._answered.values())) > limit:
+                del self._answered[next(iter(self._answered))]
+            if request_id in self._answered:
+                raise KeydRefusedError(why="this request was answered before")
+            self._answered[request_id] = now
+
+    def _learn_keys(self) -> None:
+        size = self._reader.size
+        for place, raw in enumerate(self._reader.raws(self._known, size), self._known):
+            if b'"type":"key"' in raw:  # only a glance; `proven_leaf` is the check
+                self._register.take(self._reader.proven_leaf(place))
+        self._known = size
+
+    def _spend(self, bucket: _Bucket, name: str) -> None:
+        with self._lock:
+            if not bucket.take():
+                raise RateLimitedError(name=name)
+
+    def _unwrap(self, request: Json) -> bytes:
+        place = _number(request, "object")
+        leaf = self._granted_object(request, place)
+        slot = self._vault.slots.object_slot(place)
+        if slot is None:
+            raise DisposedError(index=place)
+        if leaf.object is None or sha256_hex(slot) != leaf.object.header_sha256:  # 4
+            raise KeydRefusedError(why="the wrapped key is not the one that the entry commits to")
+        return self._unlocked().file_key(slot, leaf.object.bucket)
+
+    def _unwrap_derived(self, request: Json) -> bytes:
+        leaf = self._granted_object(request, _number(request, "object"))
+        slot = b64decode(_text(request, "key_slot"))
+        text = open_note(_text(request, "note").encode(), [self._register.verifiers["worker"]])  # 4
+        try:
+            facts = decode(text.removesuffix("\n").encode())
+        except CanonicalError as cause:
+            raise KeydRefusedError(why="the derivative's note is malformed") from cause
+        if facts.get("parent") != leaf.id or facts.get("header_sha256") != sha256_hex(slot):
+            raise KeydRefusedError(why="the derivative's note is about something else")
+        if leaf.object is None or self._vault.slots.object_slot(_number(request, "object")) is None:
+            raise DisposedError(index=request["object"])
+        return self._unlocked().file_key(slot, leaf.object.bucket)
+
+    def _granted_object(self, request: Json, place: int) -> Leaf:
+        """Check 3, and that there is an object at all."""
+        leaf = self._reader.proven_leaf(place)
+        if leaf.object is None:
+            raise KeydRefusedError(why=f"entry {place} seals no object")
+        if request["by"] == "worker":
+            if request.get("job") not in JOBS:
+                raise KeydRefusedError(why="no such job needs content")
+        else:
+            self._check_grant(self._reader.proven_leaf(_number(request, "grant")), leaf, request["by"])
+        return leaf
+
+    def _check_grant(self, grant: Leaf, leaf: Leaf, name: str) -> None:
+        if grant.type not in GRANTS or grant.by != name:
+            raise KeydRefusedError(why="the named entry grants nothing")
+        if leaf.id not in grant.about:
+            raise KeydRefusedError(why="the named entry is about something else")
+        if utc_now() - parse_stamp(grant.time) > GRANT_AGE:
+            raise KeydRefusedError(why="the named entry is too old; view again")
+
+    def _unlocked(self) -> Keyring:
+        if self._keyring is None:
+            raise KeydLockedError
+        return self._keyring
+
+
+class KeydClient:
+    """Asks keyd on behalf of one process. Safe to share between threads: every call is a connection of its own."""
+
+    def __init__(self, socket_path: Path, signer: SigningKey) -> None:
+        self._path = socket_path
+        self._signer = signer
+
+    def status(self) -> KeydStatus:
+        """Whether content can be opened. Raises KeydUnreachableError."""
+        answer = self._ask("status")
+        return KeydStatus(answer["is_unlocked"], answer["entries"])
+
+    def unlock(self, passphrase: bytes) -> None:
+        """Open the root; takes about a second. Raises WrongPassphraseError."""
+        self._ask("unlock", passphrase=passphrase.decode(errors="replace"))
+
+    def unwrap(self, index: int, *, grant: int | None = None, job: str | None = None) -> bytes:
+        """The file key of the object that entry `index` sealed.
+
+        The console names `grant`, the index of a view or export entry; the worker names the kind of its `job`. Raises
+        KeydLockedError, KeydRefusedError, RateLimitedError, DisposedError or KeydUnreachableError.
+        """
+        return b64decode(self._ask("unwrap", object=index, grant=grant, job=job)["file_key"])
+
+    def unwrap_derived(
+        self, note: bytes, key_slot: bytes, index: int, *, grant: int | None = None, job: str | None = None
+    ) -> bytes:
+        """The file key of a derivative of that object, from its signed note and its `header || nonce`."""
+        slot = b64encode(key_slot).decode()
+        answer = self._ask(
+            "unwrap_derived", note=note.decode(), key_slot=slot, object=index, grant=grant, job=job
+        )
+        return b64decode(answer["file_key"])
+
+    def _ask(self, operation: str, **parameters: object) -> Json:
+        given = {name: value for name, value in parameters.items() if value is not None}
+        request = {
+            "op": operation, "by": self._signer.name, "id": new_id(), "time": stamp(utc_now()), **given,
+        }  # fmt: skip
+        note = sign_note(encode(request).decode() + "\n", self._signer).decode()
+        try:
+            answer: Json = json.loads(self._exchange(json.dumps({"request": note}).encode() + b"\n"))
+        except (OSError, ValueError) as cause:
+            raise KeydUnreachableError(path=self._path, why=str(cause) or "no answer") from cause
+        if not answer.pop("ok"):
+            raise _error(answer)
+        return answer
+
+    def _exchange(self, line: bytes) -> bytes:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_IDLE_S)
+            connection.connect(str(self._path))
+            connection.sendall(line)
+            with connection.makefile("rb") as lines:
+                return lines.readline(LINE_LIMIT)
+
+
+def _error(answer: Json) -> SealdockError:
+    """The error that keyd met, as the class it was there."""
+    for kind in all_errors():
+        if kind.code == answer["code"]:
+            return kind(**answer["parameters"])
+    return KeydRefusedError(why=answer["sentence"])
+
+
+def _peer(connection: socket.socket) -> str:
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    process, user, _ = struct.unpack("3i", raw)
+    return f"pid {process} uid {user}"
+
+
+def _number(request: Json, name: str) -> int:
+    value = request.get(name)
+    if type(value) is not int or value < 0:
+        raise KeydRefusedError(why=f"the request needs the index of its {name}")
+    return value
+
+
+def _text(request: Json, name: str) -> str:
+    value = request.get(name)
+    if not isinstance(value, str):
+        raise KeydRefusedError(why=f"the request needs {name}")
+    return value
