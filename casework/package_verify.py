@@ -1,18 +1,18 @@
 """Checking a package, by anybody, with nothing but the package and a key that came another way.
 
 What is established, in order; the code is labelled with the numbers.
-  1-3. The directory is a whole bag: nothing missing, added or changed against its manifests (package.bag_check).
+  1-3. The directory is a whole bag: nothing missing, added or changed (package.bag_check).
   4. data/checkpoint is signed by the log's key.
   5. Every receipt carries an entry that is on the log of exactly that checkpoint.
   6. Every original has the digest of the object that its `ingest` entry seals; none is there without one.
   7. Every derivative is the one that case.json and, where the log has one, its `derive` entry name.
   8. Every custody line says what its entry says: type, time, who, about what, place on the log.
   9. The `export` entry names this package, this case and exactly these recordings.
-  10. The process key that submitted the export, registered on the log, signed the manifests: so the pages, the
-      names and the reasons are the bureau's statements, although the log does not hold them in the clear.
-What is left to the reader: whether the key is the bureau's. Everything inside a package, key included, can be made
-by anybody; without a key from outside the answer is "consistent", never "authentic". No package can show that its
-custody extracts are complete: that takes the log (`sealdock vault verify`).
+  10. The process key that submitted the export, registered on the log, signed the manifests: so the pages,
+      the names and the reasons are the bureau's, although the log does not hold them in the clear.
+What is left to the reader: whether the key is the bureau's. Everything inside a package, key included, can be
+made by anybody; without a key from outside the answer is "consistent", never "authentic". No package can show
+that its custody extracts are complete: that takes the log (`sealdock vault verify`).
 """
 
 from __future__ import annotations
@@ -48,14 +48,16 @@ class Verdict(StrEnum):
 
 SENTENCES = {
     Verdict.AUTHENTIC: (
-        "The package is authentic under the key you brought: all {recordings} originals are the files that were "
-        "sealed, and nothing in the package was changed since the bureau made it."
+        "The package is authentic under the key you brought: all {recordings} originals are the files that "
+        "were sealed, and nothing in the package was changed since the bureau made it."
     ),
     Verdict.CONSISTENT: (
-        "The package is consistent under key {fingerprint}, which nothing here confirms. Get the key's fingerprint "
-        "from the bureau by another way than this package, compare, and check again with the key."
+        "The package is consistent under key {fingerprint}, which nothing here confirms. Get the key from "
+        "the bureau by another way than this package, compare the fingerprints, and check again with it."
     ),
-    Verdict.WRONG: "The package is not what it must be ({findings} findings). Do not rely on it; ask for it again.",
+    Verdict.WRONG: (
+        "The package is not what it must be ({findings} findings). Do not rely on it; ask for it again."
+    ),
 }
 EXIT_CODES = {Verdict.AUTHENTIC: Exit.YES, Verdict.WRONG: Exit.NO, Verdict.CONSISTENT: Exit.CANNOT}
 

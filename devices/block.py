@@ -48,7 +48,7 @@ def run(argv: Sequence[str], device: Path) -> subprocess.CompletedProcess[str]:
 
 
 def probe(device: Path) -> tuple[FileSystem, ...]:
-    """The file systems on a whole disk, partition or image: itself, or its partitions. Empty for none known."""
+    """The file systems on a disk, partition or image: itself, or its partitions. Empty for none known."""
     facts = _blkid(device, 0)
     if facts.get("TYPE"):
         return (_file_system(facts, 0, 0),)
@@ -72,7 +72,7 @@ def attach(image: Path, part: FileSystem) -> Path:
 
 
 def release(loop: Path) -> None:
-    """Detach; while the device is mounted the kernel waits with it until the unmount, so nothing is left over."""
+    """Detach; while the device is mounted the kernel waits with it until the unmount."""
     run(["losetup", "--detach", str(loop)], loop)
 
 

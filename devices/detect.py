@@ -1,9 +1,9 @@
 """Hearing recorders come and go: the kernel's device events, classified without any I/O.
 
-Invariants: a volume is known by its DEVPATH and its place by ID_PATH, never by sdX names, serials or file-system
-ids, which repeat; each volume arrives once and departs once, whatever the kernel repeats; a `remove` of a
-usb_device, which carries little more than DEVPATH and ID_PATH, takes every volume below it along. The volume is
-whatever carries a file system, a partition or the whole disk.
+Invariants: a volume is known by its DEVPATH and its place by ID_PATH, never by sdX names, serials or
+file-system ids, which repeat; each volume arrives once and departs once, whatever the kernel repeats; a
+`remove` of a usb_device, which carries little more than DEVPATH and ID_PATH, takes every volume below it
+along. The volume is whatever carries a file system, a partition or the whole disk.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from devices.error import DetectionError
 POLL_S = 0.5  # how soon a detector notices that it should stop
 _log = log.get(__name__)
 
-_BELOW_PORT = re.compile(r":\d+\.\d+(?:-.*)?$")  # the USB interface and what hangs on it
+# the controller, `-usb-`, the bus, the ports from hub to hub; then the USB interface and what hangs on it
+_PORT = re.compile(r"(?P<port>.*-usb-\d+:\d+(?:\.\d+)*)(?::\d+\.\d+(?:-.*)?)?")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class Detector(Protocol):
 
 def port_of(id_path: str) -> str:
     """The bay's path from any ID_PATH below it: `…-usb-0:3:1.0-scsi-0:0:0:0` is at `…-usb-0:3`."""
-    return _BELOW_PORT.sub("", id_path)
+    found = _PORT.fullmatch(id_path)
+    return found["port"] if found else id_path
 
 
 class Classifier:
@@ -117,7 +119,7 @@ class Classifier:
 
 
 def _arrival(event: DeviceEvent) -> Arrival | None:
-    """The volume that this block device is; None for a disk without a file system of its own, or not on USB."""
+    """The volume that this block device is; None for a disk without a file system, or not on USB."""
     is_table = event.get("DEVTYPE") == "disk" and event.get("ID_PART_TABLE_TYPE")
     if not event.get("ID_FS_TYPE") or is_table or "-usb-" not in event.get("ID_PATH"):
         return None

@@ -1,15 +1,14 @@
 """Recorders made of files: dropping `<slot>.json` into a directory plugs one in, removing it pulls it out.
 
 The events that come out are shaped like udev's and go through the same classifier, matching, mounting and
-reading as a real recorder's. A pull is felt at once, in the middle of a read, as ENODEV; the event follows later,
-as with real hardware. This earns a profile the status "experimental" and never more.
+reading as a real recorder's. A pull is felt at once, in the middle of a read, as ENODEV; the event follows
+later, as with real hardware. This earns a profile the status "experimental" and never more.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -32,8 +31,8 @@ Signature = tuple[int, int]
 class Plug(BaseModel):
     """A control file: which port, who it claims to be, and what is on it.
 
-    `vendor` and `product` are four hexadecimal digits (USB ids) or a name. With both an image and a directory,
-    the directory is read where this machine cannot mount the image.
+    `vendor` and `product` are four hexadecimal digits (USB ids) or a name. With both an image and a
+    directory, the directory is read where this machine cannot mount the image.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,7 +54,7 @@ class Plug(BaseModel):
 
 
 def read_plug(path: Path) -> Plug:
-    """The control file at `path`; relative paths in it are taken from where it lies. Raises EmulationError."""
+    """The control file; relative paths in it are taken from where it lies. Raises EmulationError."""
     try:
         plug = Plug.model_validate_json(path.read_bytes())
     except ValidationError as cause:
@@ -71,7 +70,7 @@ def read_plug(path: Path) -> Plug:
 
 
 class EmulatedPresence(Presence):
-    """Present as long as the very control file that plugged it in is there; slowed to its `bytes_per_second`."""
+    """Here as long as the very control file that plugged it in is; slowed to its `bytes_per_second`."""
 
     def __init__(self, device: str, control: Path) -> None:
         super().__init__(device)
@@ -131,7 +130,7 @@ class EmulationDetector:
             properties = _properties(path, read_plug(path))
         except DeviceError as cause:
             self._broken[path] = signature
-            _log.error("emulated recorder not plugged in", why=str(cause))  # noqa: TRY400  # the sentence says it all
+            _log.error("emulated recorder not plugged in", why=str(cause))
             return
         self._plugged[path] = signature
         self._tell(DeviceEvent("add", properties), announce)

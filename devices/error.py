@@ -46,8 +46,8 @@ class UnknownRecorderError(DeviceError):
 
     code = "devices.unknown"
     sentence = (
-        "No profile recognises {device}. No file on it was opened; ask the custodian to register the recorder "
-        "or to add a profile for it (docs/operations/profiles.md)."
+        "No profile recognises {device}. No file on it was opened; ask the custodian to register the "
+        "recorder or to add a profile for it (docs/operations/profiles.md)."
     )
 
 
@@ -56,8 +56,8 @@ class NotMountableError(DeviceError):
 
     code = "devices.not_mountable"
     sentence = (
-        "{device} holds a file system ({fs_type}) that this machine cannot mount read-only: {why}. Nothing was "
-        "read or changed; install the driver it names, or dock the recorder at another station."
+        "{device} holds a file system ({fs_type}) that this machine cannot mount read-only: {why}. Nothing "
+        "was read or changed; install the driver it names, or dock the recorder at another station."
     )
 
 

@@ -57,7 +57,7 @@ def _facts(profile: Profile, footage: Footage, groups: dict[str, str | None], me
 
 
 def _moment(text: str | None, pattern: str) -> datetime | None:
-    """The local time in a name; None for one that no calendar has (a recorder whose clock was reset writes such)."""
+    """The local time in a name; None for one that no calendar has."""
     if text is None:
         return None
     try:

@@ -24,7 +24,7 @@ from devices.tree import Entry, Kind, Refusal, Tree
 
 
 class Presence:
-    """Whether a recorder is still in its bay; shared by whoever hears of its departure and whoever reads it."""
+    """Whether a recorder is still in its bay; shared by who hears of its departure and who reads it."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -39,7 +39,7 @@ class Presence:
         return not self._gone.is_set()
 
     def wait_departed(self, timeout_s: float) -> bool:
-        """Wait for the departure; True when it came. A read error arrives before the event that explains it."""
+        """Wait for the departure; True when it came. A read error comes before the event that explains it."""
         return self._gone.wait(timeout_s)
 
     def check(self) -> None:

@@ -17,8 +17,7 @@ from devices.recorder import Identity
 
 @dataclass(frozen=True)
 class Layout:
-    """What is known of a device before a file is opened: its claims and the shown paths on it (directories
-    end in `/`)."""
+    """What is known before a file is opened: claims, and shown paths (`/` ends a folder's)."""
 
     identity: Identity
     paths: Sequence[str]

@@ -1,8 +1,8 @@
 """The mount ladder: the kernel first, then a FUSE driver, and a clear sentence when neither can.
 
-Invariants: every rung mounts read-only with nosuid, nodev and noexec; ext journals are not replayed; only file
-systems that recorders use are given to a driver, because a driver is code that trusts its disk. A mount that a
-killed process left behind is swept at the next start.
+Invariants: every rung mounts read-only with nosuid, nodev and noexec; ext journals are not replayed; only
+file systems that recorders use are given to a driver, because a driver is code that trusts its disk. A mount
+that a killed process left behind is swept at the next start.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def prepared(mounts: Path, device: Path) -> Mount | None:
 
 
 def sweep(mounts: Path) -> None:
-    """Unmount what a killed process of ours left mounted; called once at start, before anything is plugged."""
+    """Unmount what a killed process of ours left mounted; called once, before anything is plugged."""
     for target in sorted(mounts.glob(f"{OWN_PREFIX}*")):
         _log.info("old mount swept", target=str(target))
         _unmount(target)
@@ -120,7 +120,7 @@ def _climb(rung: Rung, device: Path, kind: str, target: Path) -> str | None:
 
 
 def _unmount(target: Path) -> None:
-    if os.path.ismount(target) or _is_dead(target):  # noqa: PTH114  # Path.is_mount raises on a dead FUSE mount
+    if os.path.ismount(target) or _is_dead(target):  # Path.is_mount raises on a dead FUSE mount
         run(["umount", "--lazy", str(target)], target)
     with suppress(OSError):
         target.rmdir()

@@ -13,7 +13,7 @@ HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # Unicode general categorie
 
 
 def show(raw: bytes) -> str:
-    """A spelling for people: UTF-8, else GBK as Chinese firmware writes it, else `\\xNN` for each odd byte."""
+    """A spelling for people: UTF-8, else GBK as Chinese firmware writes it, else escapes for odd bytes."""
     for encoding in ("utf-8", "gbk"):
         try:
             text = raw.decode(encoding)
@@ -26,7 +26,10 @@ def show(raw: bytes) -> str:
 
 def _is_plain_chinese(text: str) -> bool:
     """GBK decodes nearly any pair of bytes: believed only when all it gives are CJK letters and ASCII."""
-    return all(c.isascii() or "一" <= c <= "鿿" or c in "，。、：；（）【】《》？！·－" for c in text)
+    return all(
+        c.isascii() or "一" <= c <= "鿿" or "\u3000" <= c <= "\u303f" or "\uff01" <= c <= "\uff5e"
+        for c in text
+    )
 
 
 def _visible(character: str) -> str:

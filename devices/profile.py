@@ -1,8 +1,8 @@
 """Recorder profiles: what a recorder family looks like, as data.
 
-One TOML file is one profile; there is no code in it. The schema is strict: an unknown key, a pattern that does
-not compile and a value that is not allowed are mistakes, and all mistakes of all files are reported together.
-A site may add files or replace a shipped one by giving its `id` (docs/operations/profiles.md).
+One TOML file is one profile; there is no code in it. The schema is strict: an unknown key, a pattern that
+does not compile and a value that is not allowed are mistakes, and all mistakes of all files are reported
+together. A site may add files or replace a shipped one by giving its `id` (docs/operations/profiles.md).
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ class Ignore(_Table):
 class Profile(_Table):
     """One recorder family.
 
-    `status`: `tested` needs a capture of a physical device that replays in the tests; `reported` that somebody
-    has used it; emulation earns `experimental` at most.
+    `status`: `tested` needs a capture of a physical device that replays in the tests; `reported` that
+    somebody has used it; emulation earns `experimental` at most.
     """
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]
@@ -148,7 +148,7 @@ def schema() -> dict[str, Any]:
 
 
 def load_profiles(shipped: Path = SHIPPED, site: Path | None = None) -> tuple[Profile, ...]:
-    """All profiles, the site's in place of shipped ones with the same id. Raises ProfileError for all mistakes."""
+    """All profiles, the site's in place of shipped ones with the same id. Raises ProfileError."""
     mistakes: list[str] = []
     own = _read_directory(shipped, mistakes)
     theirs = _read_directory(site, mistakes) if site else {}
@@ -224,6 +224,11 @@ _TABLES: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
 }
 
 
+_KINDS = {
+    "video": "mp4 mov avi mkv ts mts m2ts 3gp mpg mpeg webm m4v wmv flv",
+    "audio": "wav mp3 aac m4a amr ogg opus flac wma",
+    "image": "jpg jpeg png heic heif dng bmp gif tif tiff webp",
+}
 FOLDER = Profile.model_validate(
     {
         "schema": 1,
@@ -233,10 +238,6 @@ FOLDER = Profile.model_validate(
         "title": {"en": "Folder", "zh_CN": "文件夹"},
         "match": {"requires": [".*"]},
         "footage": [{"files": ".*"}],
-        "extensions": {
-            "video": "mp4 mov avi mkv ts mts m2ts 3gp mpg mpeg webm m4v wmv flv".split(),
-            "audio": "wav mp3 aac m4a amr ogg opus flac wma".split(),
-            "image": "jpg jpeg png heic heif dng bmp gif tif tiff webp".split(),
-        },
+        "extensions": {kind: names.split() for kind, names in _KINDS.items()},
     }
 )  # never matched against a device: only a person may say that a folder is to be taken whole

@@ -2,8 +2,8 @@
 
 Invariants: only directories and regular files are ever opened, one path step at a time (`openat` with
 O_NOFOLLOW), so that no link, no device node, no pipe and no clever name leads anywhere else; every entry that
-is not taken comes out with the reason; one bad entry never stops the rest; the walk ends (depth and number are
-limited). Names are bytes throughout.
+is not taken comes out with the reason; one bad entry never stops the rest; the walk ends (depth and number
+are limited). Names are bytes throughout.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Tree:
     def is_alive(self) -> bool:
         """Whether the medium still answers. A pulled disk may still list as empty, so events say more."""
         try:
-            os.stat(self._root)
+            os.fstat(self._root)
         except OSError:
             return False
         return True
@@ -152,7 +152,8 @@ class Tree:
         except OSError as cause:
             return [_unreadable(folder, cause)]
         try:
-            names = sorted(os.fsencode(name) for name in os.listdir(descriptor))
+            with os.scandir(descriptor) as found:
+                names = sorted(os.fsencode(entry.name) for entry in found)
             return [self._look(descriptor, folder, name) for name in names]
         except OSError as cause:
             return [_unreadable(folder, cause)]
@@ -189,7 +190,7 @@ def _checked(name: bytes) -> bytes:
 
 
 def _unreadable(folder: bytes, cause: OSError) -> Entry:
-    """A folder that cannot be listed; without its root, or with the device gone, there is nothing to go on with."""
+    """A folder that cannot be listed; without its root, or with the device gone, nothing can go on."""
     if cause.errno in GONE or not folder:
         raise cause
     return Entry(folder, Kind.REFUSED, reason=Refusal.UNREADABLE_DIRECTORY)

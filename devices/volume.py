@@ -1,4 +1,8 @@
-"""From a sighting to an opened medium: the mount unit's tree, our own read-only mount, or the emulation's folder."""
+"""From a sighting to an opened medium.
+
+The mount unit's tree where the station has one, else our own read-only mount; for an emulated recorder the image
+through the same ladder, and its plain folder, said aloud, only where nothing can mount the image.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """One bay: recorders come, are recognised, pulled, and go.
 
-Invariants: at most one recorder is read at a time in a bay, on the bay's own thread; a tile is green only after
-an offload that ended without a failure and while that recorder is still there; whatever goes wrong ends as a
-tile with a sentence, never as a dead thread.
+Invariants: at most one recorder is read at a time in a bay, on the bay's own thread; a tile is green only
+after an offload that ended without a failure and while that recorder is still there; whatever goes wrong ends
+as a tile with a sentence, never as a dead thread.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Bay:
             self._clear(stay)
         except SealdockError as cause:
             self._end(stay, TileState.FAULT, cause)
-        except Exception as cause:  # whatever it is, the other bays go on and the tile says so
+        except Exception as cause:  # noqa: BLE001  # whatever it is, the other bays go on and the tile says so
             _log.exception("the bay met an unknown error", bay=self.number)
             self._end(stay, TileState.FAULT, DockFaultError(why=f"{type(cause).__name__}: {cause}"))
         else:
@@ -157,13 +157,11 @@ class Bay:
             self._place.stop,
         )
         stay.session_id = offload.outcome.session_id
-        self._name_officer()
+        number = offload.officer_number
+        self.tile.show(
+            officer_number=number, officer_name=self._place.officer_name(number) if number else None
+        )
         return offload.run()
-
-    def _name_officer(self) -> None:
-        number = self.tile.status.officer_number
-        if number:
-            self.tile.show(officer_name=self._place.officer_name(number))
 
     def _finish(self, stay: Stay, outcome: Outcome) -> None:
         total = len(outcome.sealed) + len(outcome.known) + len(outcome.failures)
@@ -174,7 +172,7 @@ class Bay:
             self._end(stay, TileState.SEALED, None)
 
     def _end(self, stay: Stay, state: TileState, cause: SealdockError | None) -> None:
-        """The tile's last word; a recorder that has left in the meantime leaves an empty bay, or an amber one."""
+        """The tile's last word; a recorder that has left meanwhile leaves an empty bay, or an amber one."""
         if cause is not None:
             _log.warning("docking ended", bay=self.number, state=state.value, code=cause.code, why=str(cause))
         self.tile.show(

@@ -1,9 +1,9 @@
 """One file's way from the recorder into the vault's outbox.
 
-Invariants: the row is `copying` before the first byte is read and `submitted` in the transaction that puts the
-entry into the outbox, so that at any moment a crash leaves either a file to copy or an entry to wait for, never
-both and never neither. A copy that an unplugged recorder cut off is kept in memory and goes on after its prefix
-was compared; it does not outlive this process, because its key is nowhere else.
+Invariants: the row is `copying` before the first byte is read and `submitted` in the transaction that puts
+the entry into the outbox, so that at any moment a crash leaves either a file to copy or an entry to wait for,
+never both and never neither. A copy that an unplugged recorder cut off is kept in memory and goes on after
+its prefix was compared; it does not outlive this process, because its key is nowhere else.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from core import log
 from core.canonical import Json
 from core.clock import stamp, utc_now
 from core.db import Database
-from core.states import advance
 from devices.profile import Profile
 from devices.recorder import Recorder, SourceFile, SourceStream
 from devices.tree import GONE
 from ingest.docking import Circumstance, DockingSession
 from ingest.error import NoRoomError, UnpluggedError, UnreadableFileError
 from ingest.plan import Edges
-from ingest.recording import RECORDING, IngestRecording
+from ingest.recording import IngestRecording, move
 from vault.deposit import Deposit, Depositor, Sealing, SourceChangedError, SourceLostError
 from vault.keys import bucket_for, ensure_bucket
 from vault.objects import Vault
@@ -180,9 +179,9 @@ class Copying:
     def _submit(self, file: SourceFile, recording_id: str, deposit: Deposit, edges: str) -> None:
         with self.line.db.writing() as session:
             row = session.get_one(IngestRecording, recording_id)
-            row.sha256, row.edges_sha256, row.reason = deposit.sha256, edges, ""
-            advance(session, RECORDING, row, "finish")
-            advance(session, RECORDING, row, "submit")
+            row.sha256, row.edges_sha256 = deposit.sha256, edges
+            move(session, row, "finish")
+            move(session, row, "submit")
             self.line.submitter.submit(
                 session,
                 Draft(
@@ -224,6 +223,4 @@ class Copying:
 
     def _move(self, recording_id: str, event: str, reason: str = "") -> None:
         with self.line.db.writing() as session:
-            row = session.get_one(IngestRecording, recording_id)
-            row.reason = reason
-            advance(session, RECORDING, row, event, reason)
+            move(session, session.get_one(IngestRecording, recording_id), event, reason)

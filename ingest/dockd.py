@@ -1,8 +1,8 @@
 """The dock's daemon: hears recorders come and go and gives each bay its work.
 
-Invariants: a recorder outside a mapped bay is never opened; when `run` is told to stop, every bay ends its file
-cleanly and every session is one that the next start goes on with; detection of real recorders failing (no udev
-here) is said and does not keep the rest from working.
+Invariants: a recorder outside a mapped bay is never opened; when `run` is told to stop, every bay ends its
+file cleanly and every session is one that the next start goes on with; detection of real recorders failing
+(no udev here) is said and does not keep the rest from working.
 """
 
 from __future__ import annotations

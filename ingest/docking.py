@@ -1,8 +1,8 @@
 """Docking sessions: one recorder in one bay, from being recognised to being taken away.
 
 Invariants: a session is written only once the recorder was matched to a profile; its end and its entry on the
-log are one transaction; `complete` means that every file listed on the medium has a verified receipt, anything
-less is `partial` with the failures named.
+log are one transaction; `complete` means that every file listed on the medium has a verified receipt,
+anything less is `partial` with the failures named.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import cast
 
 from sqlalchemy import JSON, BigInteger, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from core.canonical import Json
 from core.clock import new_id, utc_now
 from core.db import Base, UtcDateTime
-from core.states import Machine, advance
+from core.states import Machine, Stateful, advance
 from devices.recorder import Recorder
 from vault.outbox import Submitter
 from vault.submission import Draft
@@ -67,7 +68,7 @@ DOCKING = Machine(
 
 
 class DockingSession(Base):
-    """One recorder's stay. `bay` is None by hand and for the inbox; `failures` is a list of {path, reason}."""
+    """One recorder's stay. `bay` is None by hand and for the inbox; `failures` are {path, reason}."""
 
     __tablename__ = "docking_session"
 
@@ -95,12 +96,17 @@ class Circumstance:
     officer_number: str | None = None
 
 
+def move(session: Session, row: DockingSession, event: str, reason: str = "") -> None:
+    """Move a session and write its history. Raises IllegalEventError."""
+    advance(session, DOCKING, cast("Stateful", row), event, reason)
+
+
 def open_session(session: Session, recorder: Recorder, circumstance: Circumstance) -> DockingSession:
     """A session in `offloading`: the interrupted one of this recorder goes on, otherwise a new one begins."""
     row = _interrupted(session, recorder, circumstance)
     if row is not None:
         row.bay, row.transport = circumstance.bay, recorder.transport
-        advance(session, DOCKING, row, "resume")
+        move(session, row, "resume")
         return row
     row = DockingSession(
         id=new_id(), state=S.ATTACHED, origin=circumstance.origin, bay=circumstance.bay,
@@ -109,8 +115,8 @@ def open_session(session: Session, recorder: Recorder, circumstance: Circumstanc
     )  # fmt: skip
     session.add(row)
     session.flush()
-    advance(session, DOCKING, row, "identify", f"profile {recorder.profile_id}")
-    advance(session, DOCKING, row, "offload")
+    move(session, row, "identify", f"profile {recorder.profile_id}")
+    move(session, row, "offload")
     return row
 
 
@@ -119,7 +125,7 @@ def finish_session(
 ) -> None:
     """Close the session and put its entry on the way to the log."""
     outcome = S.PARTIAL if failures else S.COMPLETE
-    advance(session, DOCKING, row, "fall_short" if failures else "complete", f"{len(failures)} failures")
+    move(session, row, "fall_short" if failures else "complete", f"{len(failures)} failures")
     row.failures, row.ended_at = failures, utc_now()
     submitter.submit(
         session,
@@ -138,14 +144,14 @@ def finish_session(
 
 def interrupt_session(session: Session, row: DockingSession, reason: str) -> None:
     """The recorder left, or the dock stopped; the session waits for it."""
-    advance(session, DOCKING, row, "interrupt", reason)
+    move(session, row, "interrupt", reason)
 
 
 def release_session(session: Session, session_id: str) -> None:
     """The recorder was taken away after its session had ended; anything else is left as it is."""
     row = session.get(DockingSession, session_id)
     if row is not None and row.state in {S.COMPLETE, S.PARTIAL}:
-        advance(session, DOCKING, row, "release")
+        move(session, row, "release")
 
 
 def _interrupted(session: Session, recorder: Recorder, circumstance: Circumstance) -> DockingSession | None:

@@ -17,8 +17,8 @@ class UnmappedBayError(IngestError):
 
     code = "ingest.unmapped_bay"
     sentence = (
-        "{device} was plugged into {port}, which is no bay of this dock. It was not opened; use a numbered bay, "
-        "or map this port in the settings."
+        "{device} was plugged into {port}, which is no bay of this dock. It was not opened; use a numbered "
+        "bay, or map this port in the settings."
     )
 
 
@@ -27,8 +27,8 @@ class UnreadableFileError(IngestError):
 
     code = "ingest.unreadable"
     sentence = (
-        "{path} cannot be read from the recorder ({why}). Everything else was taken; keep the recorder and have "
-        "the card examined."
+        "{path} cannot be read from the recorder ({why}). Everything else was taken; keep the recorder and "
+        "have the card examined."
     )
 
 
@@ -47,8 +47,8 @@ class NoRoomError(IngestError):
 
     code = "ingest.no_room"
     sentence = (
-        "There is no room in the vault for {path} ({size} bytes needed, {free} free). It is still on the recorder; "
-        "free space on the vault's disk, then dock again."
+        "There is no room in the vault for {path} ({size} bytes needed, {free} free). It is still on the "
+        "recorder; free space on the vault's disk, then dock again."
     )
 
 
@@ -67,8 +67,8 @@ class ReceiptError(IngestError):
 
     code = "ingest.receipt"
     sentence = (
-        "The receipt of {path} does not prove what was copied ({why}). Do not rely on it and do not clear the "
-        "recorder; run `sealdock vault verify`."
+        "The receipt of {path} does not prove what was copied ({why}). Do not rely on it and do not clear "
+        "the recorder; run `sealdock vault verify`."
     )
 
 
@@ -77,8 +77,8 @@ class SealingStalledError(IngestError):
 
     code = "ingest.stalled"
     sentence = (
-        "{count} copied files wait for the log, which has not answered for {seconds} s. Nothing is lost; see that "
-        "the sealdock-vaultd service runs. Leave the recorder in its bay."
+        "{count} copied files wait for the log, which has not answered for {seconds} s. Nothing is lost; see"
+        " that the sealdock-vaultd service runs. Leave the recorder in its bay."
     )
 
 
@@ -87,8 +87,8 @@ class SomeFilesNotTakenError(IngestError):
 
     code = "ingest.partial"
     sentence = (
-        "{failed} of {total} entries on the recorder were not taken. The rest is sealed; ask a custodian before "
-        "the recorder is used again."
+        "{failed} of {total} entries on the recorder were not taken. The rest is sealed; ask a custodian "
+        "before the recorder is used again."
     )
 
 
@@ -97,8 +97,8 @@ class UnpluggedError(IngestError):
 
     code = "ingest.interrupted"
     sentence = (
-        "The recorder left before everything was sealed: {left} files are still only on it. Put it back into the "
-        "dock to go on."
+        "The recorder left before everything was sealed: {left} files are still only on it. Put it back into"
+        " the dock to go on."
     )
 
 
@@ -115,6 +115,6 @@ class DockFaultError(IngestError):
 
     code = "ingest.fault"
     sentence = (
-        "The dock met an error it does not know ({why}). Nothing on the recorder was changed; take it out and dock "
-        "it again, and tell the administrator if it comes back."
+        "The dock met an error it does not know ({why}). Nothing on the recorder was changed; take it out "
+        "and dock it again, and tell the administrator if it comes back."
     )

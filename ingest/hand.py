@@ -1,7 +1,7 @@
 """A card or folder by hand: the same line as a bay, without a bay.
 
-A folder that no profile recognises is taken whole under the plain `folder` profile, because a person asked for
-it; in a bay the same layout would be refused.
+A folder that no profile recognises is taken whole under the plain `folder` profile, because a person asked
+for it; in a bay the same layout would be refused.
 """
 
 from __future__ import annotations

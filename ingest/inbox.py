@@ -1,8 +1,9 @@
 """A watched folder for files that come from elsewhere: phones, fixed cameras, another bureau's disc.
 
-Invariants: a file is taken only when it is complete (nobody has it open for writing, and its size and time have
-not moved for a while); it is moved to `.sealed/` only after its receipt was verified and only when it is still
-the file that was sealed; nothing here is ever deleted or overwritten. Everything is sealed with origin `inbox`.
+Invariants: a file is taken only when it is complete (nobody has it open for writing, and its size and time
+have not moved for a while); it is moved to `.sealed/` only after its receipt was verified and only when it is
+still the file that was sealed; nothing here is ever deleted or overwritten. Everything is sealed with origin
+`inbox`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Pulling everything off one recorder: list, compare, copy, wait for the receipts, close the session.
 
-Invariants: `run` ends in `complete` only when every listed file is receipted or proven to be on the log already;
-one bad file never stops the others; a recorder that leaves ends the run as interrupted and everything that was
-copied is still sealed. Nothing is written to the recorder.
+Invariants: `run` ends in `complete` only when every listed file is receipted or proven to be on the log
+already; one bad file never stops the others; a recorder that leaves ends the run as interrupted and
+everything that was copied is still sealed. Nothing is written to the recorder.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ingest.error import (
     UnpluggedError,
     UnreadableFileError,
 )
-from ingest.plan import Plan, Planned, add_found, is_same, make_plan
+from ingest.plan import Planned, add_found, is_same, make_plan
 from ingest.receipt import Answer, CopyAgainError, look, receive
 from ingest.recording import SEALED, IngestRecording
 from ingest.status import Message, Tile, TileState
@@ -40,7 +40,7 @@ _log = log.get(__name__)
 
 @dataclass
 class Outcome:
-    """How a run ended: ids of the recordings receipted now and known before, and what failed by shown path."""
+    """How a run ended: recordings receipted now and known before, and what failed, by shown path."""
 
     session_id: str
     sealed: list[str] = field(default_factory=list)
@@ -91,7 +91,6 @@ class Offload:
         self._tile.show(
             state=TileState.COPYING,
             session_id=self._docking.id,
-            officer_number=self._officer_number(),
             files_total=len(self.plan.files),
             bytes_total=self.plan.bytes_total,
         )
@@ -205,11 +204,12 @@ class Offload:
         recordings = [planned.recording_id for planned in self.plan.files]
         with self._line.db.writing() as session:
             row = session.get_one(DockingSession, self._docking.id)
-            row.officer_number = self._officer_number()
+            row.officer_number = self.officer_number
             finish_session(session, self._line.submitter, row, recordings, failures)
         self._line.submitter.ring()
 
-    def _officer_number(self) -> str | None:
+    @property
+    def officer_number(self) -> str | None:
         """The one officer that all names agree on, else the one that a person named."""
         said = {planned.file.officer_number for planned in self.plan.files} - {None}
         return said.pop() if len(said) == 1 else self._docking.officer_number

@@ -1,9 +1,9 @@
 """What to do with each file on a recorder: copy it, go on with it, or leave it because the log has it.
 
-Invariant: a name is never believed. A file counts as sealed only when serial, path, size and time are those of
-a recording that is on the log or on its way, and its content is the same too: the first and last MiB where the
-recorder is known by a serial, the whole file where it is not (a folder given by hand). Anything else is copied;
-sealing a file twice is a waste, skipping one that was never sealed is a loss.
+Invariant: a name is never believed. A file counts as sealed only when serial, path, size and time are those
+of a recording that is on the log or on its way, and its content is the same too: the first and last MiB where
+the recorder is known by a serial, the whole file where it is not (a folder given by hand). Anything else is
+copied; sealing a file twice is a waste, skipping one that was never sealed is a loss.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Identity = tuple[bytes, int, datetime | None]
 
 @dataclass
 class Planned:
-    """One file and its row. `known` is the recording that has the same name, size and time, if there is one."""
+    """One file and its row. `known` is the recording with the same name, size and time, if any."""
 
     file: SourceFile
     recording_id: str
@@ -51,7 +51,7 @@ class Plan:
 
 
 def make_plan(session: Session, recorder: Recorder, docking: DockingSession) -> Plan:
-    """List the recorder and write a row for each file that no row stands for yet, in the caller's transaction."""
+    """List the recorder and write a row for each file that none stands for, in the caller's transaction."""
     serial, plan = recorder.identity.serial, Plan()
     rows = _rows_of(session, serial, docking.id)
     for entry in recorder.files():
@@ -90,9 +90,10 @@ def edges_of(stream: SourceStream) -> str:
     edges, room = Edges(stream.size), memoryview(bytearray(_READ))
     for start, end in edges.spans:
         stream.seek(start)
-        while start < end and (count := stream.readinto(room[: end - start])):
-            edges.take(start, room[:count])
-            start += count
+        place = start
+        while place < end and (count := stream.readinto(room[: end - place])):
+            edges.take(place, room[:count])
+            place += count
     return edges.hexdigest()
 
 

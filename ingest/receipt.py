@@ -17,9 +17,8 @@ from sqlalchemy.orm import Session
 
 from core.clock import utc_now
 from core.db import Database
-from core.states import advance
 from ingest.error import IngestError, NotSealedError, ReceiptError
-from ingest.recording import ON_THE_WAY, RECORDING, SEALED, IngestRecording, RecordingState
+from ingest.recording import ON_THE_WAY, SEALED, IngestRecording, RecordingState, move
 from vault.error import VaultError
 from vault.index import ReceiptRow
 from vault.note import VerifierKey
@@ -95,11 +94,10 @@ def _apply(
         return None
     if answer.state == RowState.SEQUENCED:
         return _seal(session, verifier, row, answer)
-    advance(session, RECORDING, row, "mismatch", answer.reason)
-    row.reason = answer.reason
+    move(session, row, "mismatch", answer.reason)
     if answer.state == RowState.REFUSED:
         return NotSealedError(path=row.shown_path, why=answer.reason)
-    advance(session, RECORDING, row, "retry")
+    move(session, row, "retry", answer.reason)
     return CopyAgainError(path=row.shown_path)
 
 
@@ -107,13 +105,13 @@ def _seal(
     session: Session, verifier: VerifierKey, row: IngestRecording, answer: Answer
 ) -> IngestError | None:
     if row.state == RecordingState.SUBMITTED:
-        advance(session, RECORDING, row, "verify")
+        move(session, row, "verify")
     if answer.receipt is None:
         return ReceiptError(path=row.shown_path, why="the log has no receipt for it")
     try:
         row.entry_index = check_receipt(answer.receipt, verifier, row)
     except ReceiptError as cause:
         return cause
-    advance(session, RECORDING, row, "receive")
+    move(session, row, "receive")
     row.receipted_at = utc_now()
     return None

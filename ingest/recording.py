@@ -1,24 +1,21 @@
 """A recording's way from a name on a card to a receipt: the state machine and its table.
 
-Invariant: a row's id is the id of the `ingest` entry that seals it, from the moment the file is found, so that
-no crash can give one file two entries. The states are those of the design; a state and its reason are written
-in the transaction of the fact that caused it. `apply_ingest` brings rows back from the log when this database
-was lost, so that a recorder docked later is still known.
+Invariant: a row's id is the id of the `ingest` entry that seals it, from the moment the file is found, so
+that no crash can give one file two entries. The states are those of the design; a state and its reason are
+written in the transaction of the fact that caused it.
 """
 
 from __future__ import annotations
 
-from base64 import b64decode
 from datetime import datetime
 from enum import StrEnum
+from typing import cast
 
 from sqlalchemy import BigInteger, ForeignKey, Index
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from core.clock import parse_stamp
 from core.db import Base, UtcDateTime
-from core.states import Machine
-from vault.outbox import AppliedEntry
+from core.states import Machine, Stateful, advance
 
 
 class RecordingState(StrEnum):
@@ -70,7 +67,7 @@ UNFINISHED = frozenset({R.FOUND, R.INTERRUPTED})  # to be copied when the record
 
 
 class IngestRecording(Base):
-    """One original file on one recorder. `path` is the recorder's raw bytes; the people's spelling is beside it.
+    """One original file on one recorder. `path` is the recorder's raw bytes, `shown_path` for people.
 
     `edges_sha256` is the digest of the first and last MiB, to recognise the file without reading it whole.
     """
@@ -100,19 +97,7 @@ class IngestRecording(Base):
         return self.path, self.size, self.modified_at
 
 
-def apply_ingest(session: Session, applied: AppliedEntry) -> None:
-    """The projection of `ingest` entries for the dock's own memory; a row that is there already is left alone."""
-    leaf, fields = applied.leaf, applied.fields
-    if fields is None or leaf.object is None or session.get(IngestRecording, leaf.id) is not None:
-        return
-    raw = fields.get("raw_name_base64")
-    modified = fields.get("modified_at")
-    session.add(
-        IngestRecording(
-            id=leaf.id, session_id=None, state=R.RECEIPTED, shown_path=fields["path"],
-            path=b64decode(raw) if raw else fields["path"].encode(), size=leaf.object.size,
-            modified_at=parse_stamp(modified) if modified else None, media=leaf.facts["media"],
-            recorder_serial=fields.get("recorder_serial") or "", officer_number=fields.get("officer_number"),
-            sha256=leaf.object.sha256, entry_index=applied.index, receipted_at=parse_stamp(leaf.time),
-        )
-    )  # fmt: skip
+def move(session: Session, row: IngestRecording, event: str, reason: str = "") -> None:
+    """Move a recording and write its history. Raises IllegalEventError."""
+    row.reason = reason
+    advance(session, RECORDING, cast("Stateful", row), event, reason)

@@ -13,28 +13,28 @@ from sqlalchemy import select
 
 from core import log
 from core.db import Database
-from core.states import advance
-from ingest.docking import DOCKING, DockingSession, SessionState, interrupt_session
+from ingest.docking import DockingSession, SessionState, interrupt_session, release_session
 from ingest.error import IngestError
 from ingest.receipt import look, receive
-from ingest.recording import ON_THE_WAY, RECORDING, IngestRecording, RecordingState
+from ingest.recording import ON_THE_WAY, IngestRecording, RecordingState, move
 from vault.deposit import sweep_incoming
 from vault.note import VerifierKey
 from vault.objects import Vault
+from vault.outbox import pending_ids
 
 CRASHED = "the dock was stopped"
 _log = log.get(__name__)
 
 
 def recover(db: Database, vault: Vault) -> None:
-    """At the start of the only dockd: sessions and copies of the dead process are interrupted, its parts swept."""
+    """At the start of the only dockd: what a dead process was doing is interrupted, its parts swept."""
     with db.writing() as session:
         for row in session.scalars(
             select(IngestRecording)
             .join(DockingSession, DockingSession.id == IngestRecording.session_id)
             .where(IngestRecording.state == RecordingState.COPYING, DockingSession.origin != "hand")
         ):
-            advance(session, RECORDING, row, "interrupt", CRASHED)
+            move(session, row, "interrupt", CRASHED)
         for docking in session.scalars(
             select(DockingSession).where(
                 DockingSession.state == SessionState.OFFLOADING, DockingSession.origin != "hand"
@@ -46,8 +46,8 @@ def recover(db: Database, vault: Vault) -> None:
                 DockingSession.state.in_([SessionState.COMPLETE, SessionState.PARTIAL])
             )
         ):
-            advance(session, DOCKING, docking, "release", CRASHED)
-        swept = sweep_incoming(vault, session)
+            release_session(session, docking.id)
+        swept = sweep_incoming(vault, pending_ids(session))
     if swept:
         _log.info("half-written copies removed", count=len(swept))
     reconcile(db, vault.verifier, busy=())

@@ -1,7 +1,7 @@
 """What the dock shows: one tile a bay, kept in memory, written for the console at most four times a second.
 
-`dock.json` is replaced whole and without fsync: after a power cut there is nothing to show. The file carries no
-footage and no secret; the name on a tile is the officer's, as a board in the room shows it anyway.
+`dock.json` is replaced whole and without fsync: after a power cut there is nothing to show. The file carries
+no footage and no secret; the name on a tile is the officer's, as a board in the room shows it anyway.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Message(BaseModel):
     @classmethod
     def of(cls, error: SealdockError) -> Message:
         """The message of an error; parameters that are no plain values are given as text."""
-        plain = {k: v if isinstance(v, str | int | float) else str(v) for k, v in error.parameters.items()}
+        plain: dict[str, str | int | float | None] = {
+            k: v if isinstance(v, str | int | float) else str(v) for k, v in error.parameters.items()
+        }
         return cls(code=error.code, parameters=plain)
 
 
@@ -133,7 +135,7 @@ class Tile:
         self._changed()
 
     def advance(self, bytes_done: int, read: int) -> None:
-        """`bytes_done` of the session are behind us; `read` more were really read (what was known costs nothing)."""
+        """`bytes_done` of the session are behind us; `read` more were really read (known files are not)."""
         with self._lock:
             self._read += read
             self._meter.take(self._read)

@@ -61,6 +61,10 @@ class MediaIndex:
     waveform: bytes | None
     packets: bytes | None
 
+    def stored(self) -> bytes:
+        """Facts and packet map as one file: the facts as a line of JSON, then the deflated map."""
+        return self.facts.model_dump_json().encode() + b"\n" + (self.packets or b"")
+
     def packet_map(self) -> PacketMap:
         """The packet map, opened. Raises MalformedIndexError."""
         rows = self.facts.video.packets if self.facts.video else 0
@@ -87,6 +91,11 @@ def parse(raw: bytes) -> MediaIndex:
     )  # fmt: skip
     made.packet_map()
     return made
+
+
+def stored_facts(stored: bytes) -> MediaFacts:
+    """The facts of what `MediaIndex.stored` wrote. Raises MalformedIndexError."""
+    return MediaFacts.parse(stored.partition(b"\n")[0])
 
 
 def read_packets(deflated: bytes, rows: int) -> PacketMap:
@@ -121,7 +130,7 @@ def _sprite(raw: bytes | None, facts: MediaFacts) -> bytes | None:
         return None
     rows = -(-len(layout.times_ms) // layout.columns)
     width = layout.width * min(layout.columns, len(layout.times_ms))
-    if TILES < len(layout.times_ms) or layout.times_ms != sorted(layout.times_ms):
+    if len(layout.times_ms) > TILES or layout.times_ms != sorted(layout.times_ms):
         raise MalformedIndexError(why="the thumbnails are not in order")
     return check_jpeg(raw, width, layout.height * rows)
 

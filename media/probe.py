@@ -15,7 +15,7 @@ from media import sandbox, section
 from media.error import MalformedIndexError
 from media.sandbox import Limits, Task
 
-TOOL = Path(__file__).with_name("index_tool.py")
+TOOL = Path(__file__).parent / "inside"
 ORIGINAL = "original"
 WEEK_MS = 7 * 24 * 3600 * 1000
 TILES = 100  # at most, of any recording

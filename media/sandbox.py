@@ -29,8 +29,8 @@ from media import seccomp
 from media.error import (
     MediaCrashedError,
     MediaTimeoutError,
-    MediaToolMissingError,
     MediaTooLargeError,
+    MediaToolMissingError,
     SandboxRefusedError,
 )
 
@@ -47,7 +47,7 @@ NOBODY = 65534  # Debian policy 9.2.2: owns nothing
 TAIL_BYTES = 4096  # what is kept of standard error for the message
 READ_SIZE = 1 << 18  # bytes asked of the pipe at once; four times the default pipe
 CPU_SIGNALS = {128 + signal.SIGXCPU, 128 + signal.SIGKILL}
-CONFIGURATION = ("/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/etc/espeak-ng-data")
+CONFIGURATION = ("/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/var/cache/fontconfig")
 MERGED = ("/bin", "/lib", "/lib32", "/lib64", "/sbin")  # links into /usr on a merged system
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 
@@ -157,7 +157,7 @@ class Running:
 
 @contextmanager
 def stream(
-    task: Task, limits: Limits = Limits(), on_line: Callable[[str], bool] | None = None  # noqa: B008  # frozen
+    task: Task, limits: Limits = Limits(), on_line: Callable[[str], bool] | None = None  # frozen
 ) -> Iterator[Running]:
     """Start `task`; leaving the block ends it and everything it started, whatever happened.
 
@@ -177,28 +177,30 @@ def stream(
         running.end()
 
 
-def run(task: Task, limits: Limits = Limits()) -> bytes:  # noqa: B008  # frozen
+def run(task: Task, limits: Limits = Limits()) -> bytes:  # frozen
     """Run `task` to its end and give back all of its output. Raises as `stream` does."""
     with stream(task, limits) as running:
         return b"".join(running)
 
 
 def python_task(
-    script: Path, packages: Sequence[str], arguments: Sequence[str], inputs: Mapping[str, Path]
+    package: Path, libraries: Sequence[str], arguments: Sequence[str], inputs: Mapping[str, Path]
 ) -> Task:
-    """Our own script alone with the interpreter and the named site packages: no code or settings of ours."""
-    site = Path(sysconfig.get_path("platlib"))
-    shown = {f"tool/{script.name}": script, **inputs}
-    for name in packages:
-        shown |= {f"tool/{t}": site / t for t in (name, f"{name}.libs") if (site / t).is_dir()}
+    """A package of ours run as a program, alone with the interpreter and the named site packages.
+
+    It is shown at its own place below a root of nothing else, so it can import itself and none of our other code.
+    """
+    site, house = Path(sysconfig.get_path("platlib")), Path(__file__).parents[1]
+    shown = {"tool/__main__.py": package / "__main__.py", f"tool/{package.relative_to(house)}": package, **inputs}
+    for name in libraries:
+        shown |= {f"tool/{tree}": site / tree for tree in (name, f"{name}.libs") if (site / tree).is_dir()}
     base = Path(sys.base_prefix).resolve()
     interpreter = str(Path(sys.executable).resolve())
-    trees = () if base == Path("/usr") else (base,)
-    return Task([interpreter, "-E", "-s", "-S", "-B", f"/in/tool/{script.name}", *arguments], shown, trees)
+    return Task([interpreter, "-E", "-s", "-S", "-B", "/in/tool", *arguments], shown, () if base == Path("/usr") else (base,))
 
 
 def _command(task: Task, limits: Limits, refused: int | None) -> list[str]:
-    """prlimit sits inside the walls, so that the limit on processes counts the tool's own and not ours."""
+    """Prlimit sits inside the walls, so that the limit on processes counts the tool's own and not ours."""
     root = os.geteuid() == 0
     inner = [find_program("prlimit"), *_prlimits(limits), "--", find_program(task.argv[0]), *task.argv[1:]]
     if root:

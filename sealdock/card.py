@@ -48,5 +48,7 @@ def _output(*argv: str) -> str | None:
     program = shutil.which(argv[0], path="/usr/sbin:/usr/bin:/sbin:/bin")
     if program is None:
         return None
-    done = subprocess.run([program, *argv[1:]], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    done = subprocess.run(
+        [program, *argv[1:]], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
     return done.stdout.strip() if done.returncode == 0 else None

@@ -12,7 +12,19 @@ from pathlib import Path
 import click
 
 from core.errors import Exit, SealdockError
-from sealdock.command import database, demonstrate, dock, ingest, keys, package, profile, receipt, run, user, vault
+from sealdock.command import (
+    database,
+    demonstrate,
+    dock,
+    ingest,
+    keys,
+    package,
+    profile,
+    receipt,
+    run,
+    user,
+    vault,
+)
 
 DEFAULT_SETTINGS = Path("/etc/sealdock/sealdock.toml")
 
@@ -25,7 +37,7 @@ DEFAULT_SETTINGS = Path("/etc/sealdock/sealdock.toml")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="sealdock")
 @click.pass_context
-def sealdock(context: click.Context, settings: Path, debug: bool) -> None:  # noqa: FBT001  click's calling
+def sealdock(context: click.Context, settings: Path, debug: bool) -> None:
     """Dock recorders, seal footage, prove it."""
     context.obj = settings
     context.meta["sealdock.debug"] = debug

@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 from core.durable import create_once, make_directory
 from core.errors import SealdockError
 from devices.emulation import plug_in
-from ingest.status import DockStatus, read_status
+from ingest.status import DockStatus, TileState, read_status
 from sealdock import bureau, schema
 from sealdock.card import make_card
 from sealdock.footage import Codec, Scene, Shot, audio_note, photo, video
@@ -34,7 +34,7 @@ from vault.founding import initialise
 ZONE = ZoneInfo("Asia/Shanghai")
 CARD_BYTES_PER_SECOND = 1_200_000  # slow enough that a person sees the bays at work
 DOCKED_WITHIN_S = 180
-INDEXED_WITHIN_S = 180
+NEEDS_A_PERSON = {TileState.FAULT, TileState.UNKNOWN, TileState.PARTIAL}
 SETTINGS = """\
 # The demo's station. A real one lies in /etc/sealdock/sealdock.toml (docs/operations/install.md).
 vault = "vault"
@@ -111,6 +111,11 @@ class Demo:
         return self.directory / "credentials"
 
     @property
+    def state(self) -> Path:
+        """The station's state directory."""
+        return self.directory / "state"
+
+    @property
     def logs(self) -> Path:
         """What its processes said."""
         return self.directory / "logs"
@@ -142,12 +147,12 @@ class Demo:
         thread.start()
         return thread
 
-    def fill_cards(self) -> None:
+    def fill_cards(self, stop: threading.Event) -> None:
         """Encode the footage once; each card becomes an exFAT image, or stays a folder where it cannot."""
         began = time.monotonic()
         for number, (officer, clips) in enumerate(zip(bureau.OFFICERS, CARDS, strict=True), start=1):
             folder = self.cards / f"card-{number}"
-            if folder.exists():
+            if folder.exists() or stop.is_set():
                 continue
             forming = self.cards / f".card-{number}.{token_hex(4)}"
             _film(forming, officer, clips, self.say)
@@ -160,7 +165,9 @@ class Demo:
         """Put both recorders into their bays."""
         for number, officer in enumerate(bureau.OFFICERS, start=1):
             image = self.cards / f"card-{number}.img"
-            place = {"image": str(image)} if image.exists() else {"directory": str(self.cards / f"card-{number}")}
+            place = (
+                {"image": str(image)} if image.exists() else {"directory": str(self.cards / f"card-{number}")}
+            )
             claim = {
                 "id_path": f"pci-0000:00:14.0-usb-0:{number}", "serial": officer.recorder_serial, "vendor": "DSJ",
                 "product": "DSJ-X1", "bytes_per_second": CARD_BYTES_PER_SECOND, **place,
@@ -186,20 +193,21 @@ class Demo:
         create_once(self.settings_path, SETTINGS.format(port=_free_port()).encode())
 
 
-def wait_docked(status_path: Path, show: Callable[[DockStatus], None], logs: Path) -> None:
-    """Wait until both bays say that the recorder may be taken. Raises DemoError."""
+def wait_docked(demo: Demo, show: Callable[[DockStatus], None], stop: threading.Event) -> None:
+    """Wait until both bays say that the recorder may be taken, or `stop`. Raises DemoError."""
     deadline = time.monotonic() + DOCKED_WITHIN_S
-    while time.monotonic() < deadline:
-        status = read_status(status_path)
-        if status is not None:
-            show(status)
-            states = [bay.state for bay in status.bays[: len(CARDS)]]
-            if all(state == "sealed" for state in states):
-                return
-            if any(state in {"fault", "unknown", "partial"} for state in states):
-                raise DemoError(why=f"the bays say {', '.join(states)}", logs=logs)
-        time.sleep(0.25)
-    raise DemoError(why=f"the recorders were not sealed within {DOCKED_WITHIN_S} s", logs=logs)
+    while time.monotonic() < deadline and not stop.wait(0.25):
+        status = read_status(demo.state / "run" / "dock.json")
+        if status is None:
+            continue
+        show(status)
+        states = [bay.state for bay in status.bays[: len(CARDS)]]
+        if all(state is TileState.SEALED for state in states):
+            return
+        if stuck := [state for state in states if state in NEEDS_A_PERSON]:
+            raise DemoError(why=f"a bay says '{stuck[0]}'", logs=demo.logs)
+    if not stop.is_set():
+        raise DemoError(why=f"the recorders were not sealed within {DOCKED_WITHIN_S} s", logs=demo.logs)
 
 
 def _film(folder: Path, officer: bureau.DemoOfficer, clips: tuple[Clip, ...], say: Say) -> None:

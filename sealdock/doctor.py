@@ -83,5 +83,7 @@ def _space(directory: Path) -> Finding:
 
 def _bays(station: Station) -> Finding:
     bays = station.settings.dock.bays
-    advice = "" if bays else "List the bays under [dock] in the settings file; a device elsewhere is not opened."
+    advice = (
+        "" if bays else "List the bays under [dock] in the settings file; a device elsewhere is not opened."
+    )
     return Finding("bays", str(len(bays)), advice)

@@ -29,8 +29,13 @@ from sealdock import scenery
 MODEL = "DSJ-X1"
 SOUND_RATE = 48_000
 FIRST_WORD_MS, PAUSE_MS = 700, 500
-LIMITS = Limits(wall_s=600, cpu_s=1200, memory_bytes=4 << 30, output_bytes=2 << 30, scratch_bytes=2 << 30, idle=False)
-_FONTS = ("/usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")
+LIMITS = Limits(
+    wall_s=600, cpu_s=1200, memory_bytes=4 << 30, output_bytes=2 << 30, scratch_bytes=2 << 30, idle=False
+)
+_FONTS = (
+    "/usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf",
+    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+)
 _BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact"}
 
 
@@ -138,7 +143,9 @@ def _camera(shot: Shot) -> Any:
     scene = _with_walker(scene, shot, scale, tall)
     if shot.scene is Scene.STREET:
         van = _drawing("van.svg", _even(560 * scale), _even(250 * scale), shot)
-        scene = scene.overlay(van, x=f"{wide}*1.1-t*{wide // 5}", y=f"{tall - 240 * scale:.0f}", eof_action="repeat")
+        scene = scene.overlay(
+            van, x=f"{wide}*1.1-t*{wide // 5}", y=f"{tall - 240 * scale:.0f}", eof_action="repeat"
+        )
     margin_x, margin_y = (wide - shot.width) / 2, max(0, tall - shot.height) / 2
     x = f"{margin_x}+{margin_x * 0.7}*sin(t*0.6)+{3 * scale}*sin(t*9.1)+{2 * scale}*sin(t*17.3)"
     y = f"{margin_y}+{margin_y * 0.6}*sin(t*0.43)+{3 * scale}*sin(t*7.7)"
@@ -164,7 +171,13 @@ def _burnt_in(seen: Any, shot: Shot) -> Any:
     local = int(shot.started_at.timestamp() + (shot.started_at.utcoffset() or timedelta()).total_seconds())
     clock = f"%{{pts:gmtime:{local}:%Y-%m-%d %H\\:%M\\:%S}}"
     size, edge = max(10, shot.height // 30), max(4, shot.height // 36)
-    style = {"fontfile": font, "fontsize": size, "fontcolor": "white", "borderw": max(1, size // 12), "x": edge}
+    style = {
+        "fontfile": font,
+        "fontsize": size,
+        "fontcolor": "white",
+        "borderw": max(1, size // 12),
+        "x": edge,
+    }
     line = f"{MODEL} {shot.recorder_serial} {shot.officer_number}"
     lower = shot.height - edge - size
     return seen.drawtext(text=clock, y=edge, escape_text=False, **style).drawtext(text=line, y=lower, **style)
@@ -174,14 +187,25 @@ def _encoder(shot: Shot) -> dict[str, Any]:
     """Short groups of pictures, no B frames; no rate buffer, because that makes threaded x264 differ run to run."""
     rate = shot.frames_per_second
     if shot.codec is Codec.H264:
-        return {"vcodec": "libx264", "preset": "superfast", "profile:v": "main", "bf": 0, "g": rate, "sc_threshold": 0}
+        return {
+            "vcodec": "libx264",
+            "preset": "superfast",
+            "profile:v": "main",
+            "bf": 0,
+            "g": rate,
+            "sc_threshold": 0,
+        }
     parameters = f"bframes=0:keyint={rate}:min-keyint={rate}:scenecut=0:repeat-headers=0:log-level=error"
     return {"vcodec": "libx265", "preset": "ultrafast", "tag:v": "hvc1", "x265-params": parameters}
 
 
 def _written(shot: Shot) -> dict[str, Any]:
     made = shot.started_at.isoformat()
-    return {"movflags": "use_metadata_tags", "metadata": f"creation_time={made}", "metadata:g:1": f"model={MODEL}"}
+    return {
+        "movflags": "use_metadata_tags",
+        "metadata": f"creation_time={made}",
+        "metadata:g:1": f"model={MODEL}",
+    }
 
 
 def _sound(shot: Shot) -> bytes:
@@ -231,7 +255,9 @@ def _with_exif(plain: bytes, shot: Shot) -> bytes:
         path = Path(directory, "photo.jpg")
         path.write_bytes(plain)
         tags = [f"-{name}={value}" for name, value in facts.items()]
-        return sandbox.run(Task(["exiftool", "-q", *tags, "-o", "-", shown("photo.jpg")], {"photo.jpg": path}), LIMITS)
+        return sandbox.run(
+            Task(["exiftool", "-q", *tags, "-o", "-", shown("photo.jpg")], {"photo.jpg": path}), LIMITS
+        )
     return plain
 
 

@@ -66,7 +66,9 @@ class Supervisor:
         if self._log_directory is None:
             return subprocess.Popen(argv, start_new_session=True, stdin=subprocess.DEVNULL)
         with (self._log_directory / f"{name}.log").open("ab") as lines:
-            return subprocess.Popen(argv, start_new_session=True, stdin=subprocess.DEVNULL, stderr=lines, stdout=lines)
+            return subprocess.Popen(
+                argv, start_new_session=True, stdin=subprocess.DEVNULL, stderr=lines, stdout=lines
+            )
 
     def _look_after(self, child: _Child) -> None:
         code = child.process.poll()

@@ -14,22 +14,23 @@ from pathlib import Path
 
 import casework.projection
 import ingest.projection
-import ingest.proxies
 import webconsole.auth.account
 from casework.people import officer_names
-from core.bell import Bell, ring
+from core.bell import Bell
 from core.db import Database
 from core.durable import make_directory
-from core.settings import Settings, load
+from core.settings import MEBIBYTE, Settings, load
 from devices.detect import Detector, UdevDetector
 from devices.emulation import EmulationDetector
-from devices.profile import Profiles
+from devices.profile import load_profiles
+from ingest import proxies
+from ingest.copying import SealingLine
 from ingest.dockd import Dockd
+from ingest.inbox import Inbox
 from sealdock.worker import Worker
 from vault.deposit import Depositor
 from vault.derived import DerivedStore
 from vault.keyd import Keyd, KeydClient
-from vault.keys import Keyring
 from vault.ledger import LogReader
 from vault.medium import Buffers
 from vault.note import SigningKey
@@ -82,7 +83,7 @@ class Station:
         webconsole.auth.account.register(projections)
         casework.projection.register(projections, self.settings.station.timezone)
         ingest.projection.register(projections)
-        ingest.proxies.register(projections)
+        proxies.register(projections)
         return projections
 
     @cached_property
@@ -116,6 +117,16 @@ class Station:
             self.db.close()
 
     @property
+    def dock_status(self) -> Path:
+        """The file in which the dock says what its bays are doing."""
+        return self._run / "dock.json"
+
+    def officer_name(self, number: str) -> str | None:
+        """The name on a bay's tile."""
+        with self.db.reading() as session:
+            return officer_names(session, [number]).get(number)
+
+    @property
     def _run(self) -> Path:
         make_directory(self.settings.run)
         return self.settings.run
@@ -132,18 +143,46 @@ def run_keyd(station: Station, stop: threading.Event) -> None:
 
 def run_vaultd(station: Station, stop: threading.Event) -> None:
     """The vault's only writer."""
-    bell = Bell(station.bell("vaultd"))
-    Vaultd(station.vault, station.db, station.key("log"), station.key("vaultd"), station.rules, bell).run(stop)
+    Vaultd(
+        station.vault, station.db, station.key("log"), station.key("vaultd"), station.rules,
+        station.bell("vaultd"), projections=station.projections,
+    ).run(stop)  # fmt: skip
+
+
+def sealing_line(station: Station) -> SealingLine:
+    """What a bay, a hand and the inbox seal with."""
+    depositor = Depositor(station.vault, Buffers(station.settings.dock.buffers_mib * MEBIBYTE))
+    return SealingLine(
+        station.vault, station.db, depositor, station.submitter("dockd"), station.settings.station.timezone
+    )
 
 
 def run_dockd(station: Station, stop: threading.Event) -> None:
-    """The dock."""
-    raise NotImplementedError
+    """The dock: real recorders through udev, emulated ones where the settings name a directory for them."""
+    settings, line = station.settings, sealing_line(station)
+    detectors: list[Detector] = [UdevDetector()]
+    if settings.dock.emulation:
+        detectors.append(EmulationDetector(settings.dock.emulation))
+    make_directory(settings.dock.mounts)
+    Dockd(
+        line, bays=settings.dock.bays, profiles=load_profiles(site=settings.dock.profiles), detectors=detectors,
+        mounts=settings.dock.mounts, status_path=station.dock_status, station=settings.station.name,
+        officer_name=station.officer_name, inbox=Inbox(settings.inbox, line) if settings.inbox else None,
+    ).run(stop)  # fmt: skip
 
 
 def run_worker(station: Station, stop: threading.Event) -> None:
     """Index and proxies."""
-    raise NotImplementedError
+    make_directory(station.settings.derived)
+    sweep(station.settings.run / LENSES)
+    works = proxies.works(
+        proxies.MediaContext(
+            settings=station.settings.media, db=station.db, vault=station.vault, reader=station.reader,
+            keyd=station.keyd("worker"), derived=station.derived, signer=station.key("worker"),
+            submitter=station.submitter("worker"), lenses=station.settings.run / LENSES,
+        )
+    )  # fmt: skip
+    Worker(station.db, works, Bell(station.bell("worker"))).run(stop)
 
 
 def run_console(station: Station) -> None:

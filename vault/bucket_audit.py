@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vault.age import Identity, Recipient, decrypt_file, split_header
+from vault.age import Identity, NoMatchError, Recipient, decrypt_file, split_header
 from vault.error import AgeError, VaultError
 from vault.report import Finding, Report, reason
 
@@ -31,27 +31,43 @@ class Buckets:
             wrapped = (self._directory / file / "identity.age").read_bytes()
             split_header(wrapped)
         except UnicodeDecodeError:
-            self._report.fail(Finding(7, "verify.bucket", file, "the recipient is not text"))
+            self._fail(file, "the recipient is not text")
             return None
         except (OSError, VaultError) as cause:
-            self._report.fail(Finding(7, "verify.bucket", file, reason(cause)))
+            self._fail(file, reason(cause))
             return None
         self._report.counts["buckets"] += 1
         return self._open(file, recipient, wrapped)
 
     def _open(self, file: str, recipient: Recipient, wrapped: bytes) -> Identity | None:
+        """9. The bucket's identity. A key that the bucket must be sealed to and that fails is a failure."""
         if recipient.text in self._given:
             return self._given[recipient.text]
         for identity in self._given.values():
             try:
-                opened = Identity.parse(decrypt_file(identity, wrapped).decode("ascii"))
-            except (AgeError, UnicodeDecodeError):
-                continue  # sealed to somebody else, which the notice below says
+                opened = Identity.parse(decrypt_file(identity, wrapped).decode("ascii", "replace"))
+            except NoMatchError:
+                if identity.recipient.text not in self._readers():
+                    continue  # another vault's, or another bucket's: the notice below says so
+                self._fail(file, "it is not sealed to root and recovery")
+                return None
+            except AgeError as cause:
+                self._fail(file, reason(cause))
+                return None
             if opened.recipient.text == recipient.text:
                 return opened
-            self._report.fail(Finding(7, "verify.bucket", file, "recipient and identity are not a pair"))
+            self._fail(file, "recipient and identity are not a pair")
             return None
-        why = "none of the given keys is one of its keys" if self._given else "no key was given"
         if self._given:
+            why = "none of the given keys is one of its keys"
             self._report.note(Finding(9, "notice.not_opened", file, why))
         return None
+
+    def _readers(self) -> set[str]:
+        """Root and recovery as the vault names them; `_check_genesis` holds these files to the log."""
+        names = ("root.recipient", "recovery.recipient")
+        paths = [self._directory / "keys" / name for name in names]
+        return {path.read_bytes().decode("ascii", "replace").strip() for path in paths if path.is_file()}
+
+    def _fail(self, file: str, why: str) -> None:
+        self._report.fail(Finding(7, "verify.bucket", file, why))

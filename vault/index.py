@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select
+from sqlalchemy import insert as sql_insert
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from core import log
@@ -20,7 +21,7 @@ from vault.error import VaultError
 from vault.keys import Keyring, open_body
 from vault.ledger import LogReader
 from vault.logwriter import LogDamagedError
-from vault.merkle import TILE_WIDTH, Frontier, leaf_hash
+from vault.merkle import TILE_WIDTH, Frontier
 from vault.objects import Vault
 from vault.outbox import AppliedEntry, OutboxRow, Projections, RowState, settle
 from vault.submission import read_submission
@@ -68,13 +69,17 @@ class Reindexed:
     unavailable: tuple[int, ...]
 
 
-def insert(session: Session, index: int, leaf: Leaf) -> None:
-    """Add the rows of one entry in the caller's transaction."""
-    session.add(
-        EntryRow(index=index, id=leaf.id, type=leaf.type, time=leaf.time, by=leaf.by, actor=leaf.actor)
-    )
-    for subject in sorted({*leaf.about, leaf.id}):
-        session.add(EntryAbout(subject_id=subject, index=index))
+def insert(session: Session, entries: Sequence[tuple[int, Leaf]]) -> None:
+    """Add the rows of entries in the caller's transaction."""
+    rows = [
+        {"index": at, "id": leaf.id, "type": leaf.type, "time": leaf.time, "by": leaf.by, "actor": leaf.actor}
+        for at, leaf in entries
+    ]
+    subjects = [
+        {"subject_id": subject, "index": at} for at, leaf in entries for subject in {*leaf.about, leaf.id}
+    ]
+    session.execute(sql_insert(EntryRow), rows)
+    session.execute(sql_insert(EntryAbout), subjects)
 
 
 def custody(session: Session, subject_id: str) -> Sequence[EntryRow]:
@@ -129,20 +134,22 @@ def _replay(
     reader = LogReader(vault)
     checkpoint, _ = reader.checkpoint()
     frontier, unavailable, bodies = Frontier(), list[int](), 0
-    for index, raw in enumerate(reader.raws(0, checkpoint.size)):
-        frontier.add(leaf_hash(raw))
-        leaf = Leaf.parse(raw)
-        fields = _fields(vault, index, leaf, keyring, unavailable)
-        bodies += fields is not None
-        projections.apply(session, AppliedEntry(leaf, fields, index))
-        insert(session, index, leaf)
-        if leaf.object is not None:
-            session.add(ReceiptRow(entry_id=leaf.id, text=reader.proof(index)))
-        settle(session, index, leaf)
-        if progress and ((index + 1) % TILE_WIDTH == 0 or index + 1 == checkpoint.size):
-            session.flush()
-            session.expunge_all()
-            progress(index + 1, checkpoint.size)
+    for start in range(0, checkpoint.size, TILE_WIDTH):
+        raws = reader.raws(start, min(start + TILE_WIDTH, checkpoint.size))
+        entries = [(index, Leaf.parse(raw)) for index, raw in enumerate(raws, start)]
+        for index, leaf in entries:
+            frontier.add(leaf.hash())
+            fields = _fields(vault, index, leaf, keyring, unavailable)
+            bodies += fields is not None
+            projections.apply(session, AppliedEntry(leaf, fields, index))
+            if leaf.object is not None:
+                session.add(ReceiptRow(entry_id=leaf.id, text=reader.proof(index)))
+        insert(session, entries)
+        settle(session, entries)
+        session.flush()
+        session.expunge_all()
+        if progress:
+            progress(start + len(entries), checkpoint.size)
     if frontier.root() != checkpoint.root:
         raise LogDamagedError(path=vault.log_path, why="its entries lead to another root")
     return Reindexed(checkpoint.size, bodies, tuple(unavailable))

@@ -31,8 +31,9 @@ PLAIN_ROOM = (
     1024 * 1024
 )  # 16 chunks; small enough that the cipher finds it in the cache that the hash left it in
 SEALED_ROOM = -(-(sealed_size(PLAIN_ROOM) + PAGE) // PAGE) * PAGE  # and a carried tail of less than one page
-BUFFERS_PER_LANE = 4  # of each kind: one being filled, one held back for the last-chunk mark, two on the way
-LANE_BYTES = BUFFERS_PER_LANE * (PLAIN_ROOM + SEALED_ROOM)
+PLAIN_BUFFERS = 4  # of a lane: one being filled, one held back for the last-chunk mark, two on their way
+SEALED_BUFFERS = 3  # of a lane: one being filled, one being written, one between
+LANE_BYTES = PLAIN_BUFFERS * PLAIN_ROOM + SEALED_BUFFERS * SEALED_ROOM  # 9 lanes in the default 64 MiB
 _READ_BACK_ROOM = 1024 * 1024
 _FS_IOC_GETFLAGS = 0x80086601  # linux/fs.h, 64-bit
 _FS_IOC_SETFLAGS = 0x40086602
@@ -104,10 +105,10 @@ class Buffers:
                 self._returned.notify()
 
     def _cut(self, start: int) -> Lane:
-        split = start + BUFFERS_PER_LANE * PLAIN_ROOM
+        split = start + PLAIN_BUFFERS * PLAIN_ROOM
         return Lane(
-            tuple(self._memory[start + i * PLAIN_ROOM :][:PLAIN_ROOM] for i in range(BUFFERS_PER_LANE)),
-            tuple(self._memory[split + i * SEALED_ROOM :][:SEALED_ROOM] for i in range(BUFFERS_PER_LANE)),
+            tuple(self._memory[start + i * PLAIN_ROOM :][:PLAIN_ROOM] for i in range(PLAIN_BUFFERS)),
+            tuple(self._memory[split + i * SEALED_ROOM :][:SEALED_ROOM] for i in range(SEALED_BUFFERS)),
         )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -31,6 +31,7 @@ from vault.error import VaultError
 from vault.note import SigningKey
 from vault.submission import Draft, exact
 
+REFUSAL = "refusal"  # the type of entry that says what the log did not take
 MISMATCH_CODE = "vault.mismatched"  # the code of the refusal of an object that came back changed
 _FIRST_LOOK_S = 0.002  # a commit takes about this long (docs/benchmarks.md)
 _LAST_LOOK_S = 0.05
@@ -168,26 +169,34 @@ def fingerprint(note: str) -> str:
     return sha256_hex(note.encode())
 
 
-def settle(session: Session, index: int, leaf: Leaf) -> OutboxRow | None:
-    """Say in the outbox what entry `index` means for a submission; gives the row it settled, if any.
+def settle(session: Session, entries: Iterable[tuple[int, Leaf]]) -> list[tuple[int, Leaf, OutboxRow]]:
+    """Say in the outbox what entries of the log mean for submissions; gives what it settled.
 
     An entry settles the submission with its id; a refusal settles the exact submission it names. The caller drops
-    the row's private plaintext when it has no more use for it. Doing it again changes nothing.
+    the rows' private plaintext when it has no more use for it. Doing it again changes nothing.
     """
-    refused = leaf.type == "refusal"
-    row = find(session, leaf.about[0] if refused and leaf.about else leaf.id)
-    if row is None or row.state == RowState.SEQUENCED:
-        return None
-    if refused and leaf.facts.get("submission") != fingerprint(row.note):
-        return None
-    if refused:
-        mismatched = leaf.facts.get("code") == MISMATCH_CODE
-        row.state = RowState.MISMATCHED if mismatched else RowState.REFUSED
-        row.reason = row.reason or str(leaf.facts.get("code", ""))
-    else:
+    named = {_submission_of(leaf): (index, leaf) for index, leaf in entries}
+    rows = session.scalars(
+        select(OutboxRow).where(OutboxRow.id.in_(named), OutboxRow.state != RowState.SEQUENCED)
+    )
+    return [(*named[row.id], row) for row in rows.all() if _settle_one(row, *named[row.id])]
+
+
+def _submission_of(leaf: Leaf) -> str:
+    return leaf.about[0] if leaf.type == REFUSAL and leaf.about else leaf.id
+
+
+def _settle_one(row: OutboxRow, index: int, leaf: Leaf) -> bool:
+    if leaf.type != REFUSAL:
         row.state = RowState.SEQUENCED
+    elif leaf.facts.get("submission") != fingerprint(row.note):
+        return False
+    else:
+        code = leaf.facts.get("code", "")
+        row.state = RowState.MISMATCHED if code == MISMATCH_CODE else RowState.REFUSED
+        row.reason = row.reason or str(code)
     row.entry_index, row.sequenced_at = index, utc_now()
-    return row
+    return True
 
 
 def wait_sequenced(db: Database, entry_id: str, timeout_s: float) -> int:

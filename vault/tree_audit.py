@@ -33,7 +33,7 @@ Span = tuple[int, int]  # first and last byte
 
 
 class TreeAudit:
-    """Walks the log once; `bundles` yields the entries that the signed root vouches for."""
+    """Walks the log once; `bundles` yields the entries that nothing in the tree contradicts."""
 
     def __init__(self, log: Path, checkpoint: Checkpoint, report: Report) -> None:
         self._log, self._size, self._root, self._report = log, checkpoint.size, checkpoint.root, report
@@ -42,9 +42,9 @@ class TreeAudit:
         self._stored = lru_cache(_TILES_KEPT)(self._read_tile)
 
     def bundles(self) -> Iterator[tuple[int, list[bytes | None]]]:
-        """Number and entries of each bundle in order; None in the place of an entry that nothing vouches for.
+        """Number and entries of each bundle in order; None in the place of an entry that the tree contradicts.
 
-        Has to be exhausted: the last findings, and the root, come at the end.
+        Has to be exhausted: the root is compared at the end, and until then the tree vouches for nothing.
         """
         for number in range(-(-self._size // TILE_WIDTH)):
             width = width_at(self._size, 0, number)

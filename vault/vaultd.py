@@ -194,15 +194,17 @@ class Vaultd:
 
     def _waiting(self) -> tuple[list[OutboxRow], set[str]]:
         """The next submissions in order, and the ids of all whose object is not sealed yet."""
-        pending = OutboxRow.state == RowState.PENDING
-        plain = select(OutboxRow).where(pending, OutboxRow.key_slot.is_(None)).limit(BATCH_LIMIT)
-        sealing = select(OutboxRow).where(pending, OutboxRow.key_slot.is_not(None)).limit(_OBJECTS_PER_ROUND)
+        pending, sealing = OutboxRow.state == RowState.PENDING, OutboxRow.key_slot.is_not(None)
+        queries = [
+            select(OutboxRow).where(pending, ~sealing).order_by(OutboxRow.seq).limit(BATCH_LIMIT),
+            select(OutboxRow).where(pending, sealing).order_by(OutboxRow.seq).limit(_OBJECTS_PER_ROUND),
+        ]
         with self._db.reading() as session:
-            rows = [
-                row for query in (plain, sealing) for row in session.scalars(query.order_by(OutboxRow.seq))
-            ]
-            ids = session.scalars(select(OutboxRow.id).where(pending, OutboxRow.key_slot.is_not(None)))
-            return sorted(rows, key=lambda row: row.seq), set(ids)
+            plain, objects = (session.scalars(query).all() for query in queries)
+            unsealed = {row.id for row in objects}
+            if len(objects) == _OBJECTS_PER_ROUND:
+                unsealed |= set(session.scalars(select(OutboxRow.id).where(pending, sealing)))
+        return sorted([*plain, *objects], key=lambda row: row.seq), unsealed
 
     def _check(self, batch: Batch, row: OutboxRow) -> Submission:
         """Signature, permission, rules, and that row and note belong together. Raises VaultError."""
@@ -248,7 +250,7 @@ class Vaultd:
 
     def _settle_repeated(self, place: int, leaf: Leaf) -> None:
         with self._db.writing() as session:
-            settle(session, place, leaf)
+            settle(session, [(place, leaf)])
 
     def _catch_up(self) -> None:
         """Learn what is on the log and enter what the database has not seen. Raises RolledBackError."""
@@ -272,19 +274,18 @@ class Vaultd:
         self._known = start + len(leaves)
         if self._known - 1 <= self._entered:
             return
+        fresh = [(place, leaf) for place, leaf in enumerate(leaves, start) if place > self._entered]
         with self._db.writing() as session:
-            for place, leaf in enumerate(leaves, start):
-                if place > self._entered:
-                    self._enter_one(session, place, leaf)
+            index.insert(session, fresh)
+            for place, leaf in fresh:
+                if leaf.object is not None:
+                    session.add(ReceiptRow(entry_id=leaf.id, text=self._reader.proof(place)))
+            for place, leaf, row in settle(session, fresh):
+                self._project(session, place, leaf, row)
         self._entered = self._known - 1
 
-    def _enter_one(self, session: Session, place: int, leaf: Leaf) -> None:
-        index.insert(session, place, leaf)
-        if leaf.object is not None:
-            session.add(ReceiptRow(entry_id=leaf.id, text=self._reader.proof(place)))
-        row = settle(session, place, leaf)
-        if row is None:
-            return
+    def _project(self, session: Session, place: int, leaf: Leaf, row: OutboxRow) -> None:
+        """What the entry's place means for its rows; the vault holds the private part now, so the outbox lets go."""
         row.reason = self._reasons.pop(row.id, row.reason)
         if row.state == RowState.SEQUENCED:
             fields = None if row.body is None else row.body["fields"]

@@ -1,9 +1,9 @@
 """Building a package from a disclosure that is on the log.
 
-Invariants: the `export` entry is sequenced before anything is opened, and it is the grant that keyd is shown; what
-a member must be (digest, size) comes from the log's entries, never from the database; all receipts speak of one
-checkpoint, which is the one in the package. Originals are read from the vault while the package is written, one
-at a time, so a package of any size needs the memory of a few buffers.
+Invariants: the `export` entry is sequenced before anything is opened, and it is the grant that keyd is shown;
+what a member must be (digest, size) comes from the log's entries, never from the database; all receipts speak
+of one checkpoint, which is the one in the package. Originals are read from the vault while the package is
+written, one at a time, so a package of any size needs the memory of a few buffers.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from casework.people import actor_name, officer_by_number
 from casework.recording import Recording
 from core.clock import stamp, utc_now
 from core.db import Database
-from vault.checkpoint import Checkpoint
-from vault.entry import Leaf
+from vault.entry import Leaf, ObjectCommitment
 from vault.index import EntryRow
 from vault.ledger import LogReader
 from vault.merkle import DirectoryTiles, inclusion_proof
 from vault.note import SigningKey, sign_note
 from vault.proof import Receipt
 
-NAME_LIMIT = 80  # characters of an original's own name that its name in the package keeps
+NAME_LIMIT = 40  # characters kept of an original's own name: 160 bytes, far below what file systems take
+SUFFIX_LIMIT = 8  # characters kept of its suffix
 _KEPT = re.compile(r"[^\w.\-]+")
 
-OpenOriginal = Callable[[int, Leaf], ByteSource]
-"""(index, entry) -> the plaintext of what that entry sealed; asks keyd under the export entry."""
+OpenOriginal = Callable[[int, Leaf, int], ByteSource]
+"""(index, entry, grant) -> the plaintext of what that entry sealed; `grant` is the export entry's index."""
 
-OpenRendition = Callable[[str], "tuple[ByteSource, int, str] | None"]
-"""recording id -> (reader, bytes, sha256) of a copy that browsers play; None where the original plays or none is."""
+OpenRendition = Callable[[str, int], "tuple[ByteSource, int, str] | None"]
+"""(recording id, grant) -> reader, bytes, sha256 of a copy that browsers play; None where none is needed."""
 
 
 class DisclosurePendingError(CaseworkError):
@@ -57,6 +57,16 @@ class DisclosurePendingError(CaseworkError):
     sentence = (
         "Package {package} waits for its entry to be put on the log, and nothing leaves before that. "
         "Wait a moment and repeat; if it goes on, check that vaultd runs."
+    )
+
+
+class DerivativeLostError(CaseworkError):
+    """A playable copy was there when the package was planned and is not there now."""
+
+    code = "casework.derivative_lost"
+    sentence = (
+        "The playable copy of {id} disappeared while the package was written. The original is unharmed; "
+        "the package was not finished. Make the copy again and repeat."
     )
 
 
@@ -122,9 +132,7 @@ class _Assembly:
         self._prove(self.export_index)
         self._prove(self._process_key_index())
         recordings, extracts = [], []
-        for number, recording in enumerate(
-            disclosed_recordings(self.session, self.disclosure.package_id), 1
-        ):
+        for number, recording in enumerate(disclosed_recordings(self.session, self.disclosure.package_id), 1):
             lines = self._custody(recording)
             recordings.append(self._recording(number, recording, lines))
             extracts.append(as_extract(recording.id, lines))
@@ -134,7 +142,9 @@ class _Assembly:
             self._add(content.custody_path(described.id, "html"), page)
         self._add_papers(statement, extracts)
         payload = sorted([*self.payload, *self.receipts.values()], key=lambda member: member.path)
-        return Package(statement, tuple(bag(payload, self._bag_facts(statement), partial(self._seal, statement))))
+        return Package(
+            statement, tuple(bag(payload, self._bag_facts(statement), partial(self._seal, statement)))
+        )
 
     def _add(self, path: str, raw: bytes) -> None:
         self.payload.append(Member.of_bytes(path, raw))
@@ -175,13 +185,9 @@ class _Assembly:
     def _recording(
         self, number: int, recording: Recording, lines: Sequence[CustodyLine]
     ) -> content.RecordingStatement:
-        index = next(line.index for line in lines if line.entry_id == recording.id)
-        leaf = self._prove(index)
-        sealed = leaf.object
+        index, leaf, sealed = self._sealed(recording.id, lines)
         path = f"{content.ORIGINALS}/{package_name(number, recording.name)}"
-        self.payload.append(
-            Member(path, sealed.size, sealed.sha256, partial(self.source.open_original, index, leaf))
-        )
+        self.payload.append(Member(path, sealed.size, sealed.sha256, partial(self._open, index, leaf)))
         exhibit = self.session.get(Exhibit, (self.disclosure.case_id, recording.id))
         officer = officer_by_number(self.session, recording.officer_number or "")
         return content.RecordingStatement(
@@ -200,3 +206,115 @@ class _Assembly:
             recorder_serial=recording.recorder_serial,
             derivative=self._derivative(recording, path, lines),
         )
+
+    def _sealed(self, recording_id: str, lines: Sequence[CustodyLine]) -> tuple[int, Leaf, ObjectCommitment]:
+        """Place, entry and object of a recording, as the log has them."""
+        for line in lines:
+            if line.entry_id == recording_id and line.index is not None:
+                leaf = self._prove(line.index)
+                if leaf.object is not None:
+                    return line.index, leaf, leaf.object
+        raise DisclosurePendingError(package=self.disclosure.package_id)
+
+    def _derivative(
+        self, recording: Recording, original: str, lines: Sequence[CustodyLine]
+    ) -> content.DerivativeStatement | None:
+        """The playable copy, if one is needed and there; opened once now, to know that it can be."""
+        opened = self.source.open_rendition(recording.id, self.export_index)
+        if opened is None:
+            return None
+        reader, size, sha256 = opened
+        reader.close()
+        path = f"{content.DERIVATIVES}/{PurePosixPath(original).stem}.playable.mp4"
+        self.payload.append(Member(path, size, sha256, partial(self._reopen, recording.id)))
+        made = [
+            line.entry_id for line in lines if line.type == "derive" and line.facts.get("sha256") == sha256
+        ]
+        return content.DerivativeStatement(
+            path=path, size=size, sha256=sha256, entry=made[-1] if made else None
+        )
+
+    def _open(self, index: int, leaf: Leaf) -> ByteSource:
+        return self.source.open_original(index, leaf, self.export_index)
+
+    def _reopen(self, recording_id: str) -> ByteSource:
+        opened = self.source.open_rendition(recording_id, self.export_index)
+        if opened is None:
+            raise DerivativeLostError(id=recording_id)
+        return opened[0]
+
+    def _statement(self, recordings: Sequence[content.RecordingStatement]) -> content.PackageStatement:
+        case, asked = get_case(self.session, self.disclosure.case_id), self.disclosure
+        named = actor_name(self.session, asked.actor, asked.at) if asked.actor else None
+        key = self.source.log.vault.verifier
+        return content.PackageStatement(
+            format=content.FORMAT,
+            package=asked.package_id,
+            made_at=stamp(utc_now()),
+            organisation=self.source.organisation,
+            zone=self.source.zone,
+            log=content.LogStatement(
+                origin=self.checkpoint.origin,
+                key=key.vkey,
+                fingerprint=content.key_fingerprint(key),
+                size=self.checkpoint.size,
+                root=b64encode(self.checkpoint.root).decode(),
+            ),
+            export=content.ExportStatement(
+                entry=asked.entry_id,
+                index=self.export_index,
+                at=stamp(asked.at),
+                actor=asked.actor,
+                actor_name=named.name if named else None,
+                recipient=asked.recipient,
+                purpose=asked.purpose,
+            ),
+            case=content.CaseStatement(
+                id=case.id,
+                number=case.number,
+                title=case.title,
+                kind=case.kind,
+                stage=case.stage,
+                party=case.party,
+                opened_on=case.opened_on.isoformat() if case.opened_on else None,
+            ),
+            recordings=tuple(recordings),
+        )
+
+    def _add_papers(
+        self, statement: content.PackageStatement, extracts: Sequence[content.CustodyExtract]
+    ) -> None:
+        """Everything that is for people and for their tools."""
+        self._add(content.CHECKPOINT, self.note)
+        self._add(content.LOG_KEY, log_key_text(statement))
+        self._add(content.CASE, statement.canonical())
+        self._add("data/index.html", index_page(statement, extracts))
+        self._add("data/assets/package.css", asset("package.css"))
+        self._add("data/tools/verify.go", asset("verify.go"))
+        for language in ("zh-CN", "en"):
+            self._add(f"data/README.{language}.md", readme(statement, language))
+
+    def _bag_facts(self, statement: content.PackageStatement) -> dict[str, str]:
+        """bag-info.txt without Payload-Oxum, which the bag adds."""
+        return {
+            "Source-Organization": statement.organisation,
+            "External-Identifier": statement.package,
+            "External-Description": f"{statement.case.number} {statement.case.title}",
+            "Bagging-Date": statement.made_at[:10],
+            "Bag-Software-Agent": f"Sealdock ({content.FORMAT})",
+        }
+
+    def _seal(self, statement: content.PackageStatement, tag_manifest: bytes) -> Member:
+        text = content.seal_text(statement.package, tag_manifest)
+        return Member.of_bytes(content.SEAL, sign_note(text, self.source.signer))
+
+
+def package_name(number: int, name: str) -> str:
+    """A file name for any system: a running number, then what is harmless of the original's own name."""
+    plain = _KEPT.sub("_", unicodedata.normalize("NFC", PurePosixPath(name).name)).strip("._")
+    stem, dot, suffix = plain.rpartition(".")
+    if not dot:
+        stem, suffix = plain, ""
+    suffix = suffix[:SUFFIX_LIMIT]
+    kept = stem[:NAME_LIMIT] or "recording"
+    return f"{number:04d}_{kept}{dot}{suffix}"

@@ -6,6 +6,7 @@ overlong lists are refused, and nothing that is read here is believed before the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -160,6 +161,13 @@ def key_fingerprint(key: VerifierKey) -> str:
     """SHA-256 of the raw public key in groups of four digits, as `sealdock vault init` printed it."""
     digest = sha256_hex(key.public)
     return " ".join(digest[i : i + 4] for i in range(0, len(digest), 4))
+
+
+def derived(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The derivatives that a `derive` entry names: each with rendition, sha256 and size."""
+    several = facts.get("renditions")
+    listed = several if isinstance(several, list | tuple) else [facts]
+    return [each for each in listed if isinstance(each, Mapping)]
 
 
 def seal_text(package_id: str, tag_manifest: bytes) -> str:

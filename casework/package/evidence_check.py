@@ -24,14 +24,17 @@ from casework.package.content import (
     SEAL,
     CustodyExtract,
     CustodyStatement,
+    DerivativeStatement,
     PackageStatement,
     RecordingStatement,
     custody_path,
+    derived,
     receipt_path,
     seal_text,
 )
 from core.errors import SealdockError
 from vault.checkpoint import Checkpoint, parse_checkpoint
+from vault.entry import Leaf
 from vault.note import VerifierKey, open_note
 from vault.proof import Receipt
 
@@ -183,7 +186,8 @@ class EvidenceCheck:
             "sealed_at": recording.sealed_at,
         }  # fmt: skip
         true = {
-            "sha256": sealed.sha256, "size": sealed.size, "index": receipt.proof.index, "sealed_at": leaf.time,
+            "sha256": sealed.sha256, "size": sealed.size, "index": receipt.proof.index,
+            "sealed_at": leaf.time,
         }  # fmt: skip
         for what in _differences(said, true):
             self._find("package.described", CASE, id=recording.id, what=what)
@@ -200,9 +204,7 @@ class EvidenceCheck:
         receipt = self._receipt(derivative.entry) if derivative.entry else None
         wrong = _differences({"sha256": derivative.sha256, "size": derivative.size}, here)
         if receipt is not None:
-            facts = receipt.leaf.facts
-            true = {"type": "derive", "parent": recording.id, **here}
-            wrong += _differences({**facts, "type": receipt.leaf.type}, true)
+            wrong += _derive_differences(receipt.leaf, recording.id, derivative)
         if wrong:
             self._find("package.derivative", derivative.path)
 
@@ -302,6 +304,16 @@ def _custody_differences(line: CustodyStatement, receipt: Receipt, recording_id:
         "type": leaf.type, "time": leaf.time, "signer": leaf.by, "actor": leaf.actor,
         "index": receipt.proof.index, "facts": dict(leaf.facts),
         "subject": recording_id == leaf.id or recording_id in leaf.about,
+    }  # fmt: skip
+    return _differences(said, true)
+
+
+def _derive_differences(leaf: Leaf, recording_id: str, derivative: DerivativeStatement) -> list[str]:
+    named = [(each.get("sha256"), each.get("size")) for each in derived(leaf.facts)]
+    said = {"type": "derive", "parent": recording_id, "named": True}
+    true = {
+        "type": leaf.type, "parent": leaf.facts.get("parent"),
+        "named": (derivative.sha256, derivative.size) in named,
     }  # fmt: skip
     return _differences(said, true)
 

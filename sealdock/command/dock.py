@@ -22,7 +22,7 @@ def dock() -> None:
 @dock.command()
 @json_option
 @click.pass_context
-def status(context: click.Context, as_json: bool) -> None:  # noqa: FBT001
+def status(context: click.Context, as_json: bool) -> None:
     """What every bay is doing."""
     station = Station.load(context.obj)
     found = read_status(station.settings.run / "dock.json")
@@ -41,7 +41,7 @@ def status(context: click.Context, as_json: bool) -> None:  # noqa: FBT001
 @click.command()
 @json_option
 @click.pass_context
-def doctor(context: click.Context, as_json: bool) -> None:  # noqa: FBT001
+def doctor(context: click.Context, as_json: bool) -> None:
     """Look at everything this station needs and say what is missing: 0 all well, 1 something is not."""
     findings = list(examine(Station.load(Path(context.obj))))
     if as_json:

@@ -10,7 +10,9 @@ from vault.note import VerifierKey
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 key_option = click.option(
-    "--key", metavar="KEY|FILE", help="The vault's verifier key, as printed at `vault init`, or a file that holds it."
+    "--key",
+    metavar="KEY|FILE",
+    help="The vault's verifier key, as printed at `vault init`, or a file that holds it.",
 )
 
 

@@ -27,11 +27,17 @@ def receipt() -> None:
 @key_option
 @json_option
 @click.pass_context
-def verify(context: click.Context, file: Path, recording: Path | None, key: str | None, as_json: bool) -> None:  # noqa: FBT001
+def verify(
+    context: click.Context, file: Path, recording: Path | None, key: str | None, as_json: bool
+) -> None:
     """Verify FILE: 0 proven under --key, 1 wrong, 3 consistent but the key is unconfirmed."""
     found = Receipt.parse(file.read_bytes())
     verdict = found.examine(trusted=trusted_key(key))
-    same = None if recording is None or verdict.leaf.object is None else _digest(recording) == verdict.leaf.object.sha256
+    same = (
+        None
+        if recording is None or verdict.leaf.object is None
+        else _digest(recording) == verdict.leaf.object.sha256
+    )
     if as_json:
         leaf = json.loads(verdict.leaf.canonical())
         click.echo(json.dumps({"trust": verdict.trust, "index": verdict.index, "entry": leaf, "same": same}))

@@ -20,9 +20,13 @@ def user() -> None:
 @user.command()
 @click.argument("username")
 @click.option("--name", required=True, help="The person's name as the console shows it.")
-@click.option("--role", "roles", multiple=True, required=True, type=click.Choice([role.value for role in Role]))
+@click.option(
+    "--role", "roles", multiple=True, required=True, type=click.Choice([role.value for role in Role])
+)
 @click.option("--officer-id", help="The officer this account belongs to, where it belongs to one.")
-@click.option("--password-file", type=click.Path(exists=True, path_type=Path), help="First line is the password.")
+@click.option(
+    "--password-file", type=click.Path(exists=True, path_type=Path), help="First line is the password."
+)
 @click.pass_obj
 def add(
     settings: Path, username: str, name: str, roles: tuple[str, ...], officer_id: str | None,
@@ -42,7 +46,9 @@ def add(
 
 @user.command()
 @click.argument("username")
-@click.option("--password-file", type=click.Path(exists=True, path_type=Path), help="First line is the password.")
+@click.option(
+    "--password-file", type=click.Path(exists=True, path_type=Path), help="First line is the password."
+)
 @click.pass_obj
 def password(settings: Path, username: str, password_file: Path | None) -> None:
     """Give an account a new password."""

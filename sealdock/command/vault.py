@@ -18,7 +18,8 @@ from sealdock.command.option import json_option, key_option, passphrase, trusted
 from sealdock.wiring import Station
 from vault.age import Identity
 from vault.founding import initialise
-from vault.index import EntryRow, reindex as replay
+from vault.index import EntryRow
+from vault.index import reindex as replay
 from vault.keys import Keyring
 from vault.objects import open_object
 from vault.outbox import wait_sequenced
@@ -34,7 +35,9 @@ class UnknownEntryError(SealdockError):
     """An id that the log does not know."""
 
     code = "sealdock.unknown_entry"
-    sentence = "There is no entry {id} on this log. Nothing was written; copy the id from the recording's page."
+    sentence = (
+        "There is no entry {id} on this log. Nothing was written; copy the id from the recording's page."
+    )
     exit_code = Exit.NO
 
 
@@ -45,8 +48,12 @@ def vault() -> None:
 
 @vault.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--keys", required=True, type=click.Path(path_type=Path), help="Where the secrets go; not in the vault.")
-@click.option("--passphrase-file", type=click.Path(exists=True, path_type=Path), help="First line is the passphrase.")
+@click.option(
+    "--keys", required=True, type=click.Path(path_type=Path), help="Where the secrets go; not in the vault."
+)
+@click.option(
+    "--passphrase-file", type=click.Path(exists=True, path_type=Path), help="First line is the passphrase."
+)
 @click.option("--recovery-recipient", help="age1... of a recovery key that was made elsewhere (best).")
 def init(directory: Path, keys: Path, passphrase_file: Path | None, recovery_recipient: str | None) -> None:
     """Make a new vault in DIRECTORY and print its id and key fingerprint."""
@@ -71,14 +78,12 @@ def init(directory: Path, keys: Path, passphrase_file: Path | None, recovery_rec
 @click.pass_context
 def verify(
     context: click.Context, directory: Path, key_file: Path | None, passphrase_file: Path | None,
-    against: tuple[Path, ...], key: str | None, as_json: bool,  # noqa: FBT001
+    against: tuple[Path, ...], key: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Prove everything in DIRECTORY, without database or settings: 0 proven, 1 wrong, 3 consistent, key unconfirmed."""
     identities = [_identity(key_file, passphrase_file)] if key_file else None
     shown = _progress_line if sys.stderr.isatty() and not as_json else None
-    report = verify_vault(
-        directory, trusted_key(key), identities=identities, against=against, progress=shown
-    )
+    report = verify_vault(directory, trusted_key(key), identities=identities, against=against, progress=shown)
     if shown:
         click.echo(err=True)
     click.echo(json.dumps(report.to_json()) if as_json else _told(report))
@@ -86,8 +91,12 @@ def verify(
 
 
 @vault.command()
-@click.option("--passphrase-file", type=click.Path(exists=True, path_type=Path), help="First line is the passphrase.")
-@click.option("--recovery", type=click.Path(exists=True, path_type=Path), help="The recovery identity instead.")
+@click.option(
+    "--passphrase-file", type=click.Path(exists=True, path_type=Path), help="First line is the passphrase."
+)
+@click.option(
+    "--recovery", type=click.Path(exists=True, path_type=Path), help="The recovery identity instead."
+)
 @click.pass_obj
 def reindex(settings: Path, passphrase_file: Path | None, recovery: Path | None) -> None:
     """Make the database again from the log; accounts keep their roles and need new passwords if they were lost."""
@@ -101,7 +110,9 @@ def reindex(settings: Path, passphrase_file: Path | None, recovery: Path | None)
     found = replay(station.vault, keyring, station.db, station.projections)
     click.echo(f"{found.entries} entries replayed, {found.bodies} private parts opened.")
     if found.unavailable:
-        click.echo(f"{len(found.unavailable)} private parts could not be opened: {found.unavailable}", err=True)
+        click.echo(
+            f"{len(found.unavailable)} private parts could not be opened: {found.unavailable}", err=True
+        )
 
 
 @vault.command()
@@ -137,7 +148,10 @@ def export(settings: Path, entry_id: str, out: Path, username: str, reason: str)
     submitter.ring()
     grant = wait_sequenced(station.db, grant_id, SEQUENCED_WITHIN_S)
     file_key = station.keyd("console").unwrap(index, grant)
-    with open_object(station.vault, index, station.reader.leaf(index), file_key) as source, out.open("xb") as target:
+    with (
+        open_object(station.vault, index, station.reader.leaf(index), file_key) as source,
+        out.open("xb") as target,
+    ):
         while piece := source.read(PIECE):
             target.write(piece)
     click.echo(f"{out} holds the original; every byte was authenticated on the way.")
@@ -159,7 +173,9 @@ def _identity(path: Path, passphrase_file: Path | None) -> Identity:
             raw = pyrage.passphrase.decrypt(raw, secret.decode())
         except pyrage.DecryptError as cause:
             raise click.UsageError(f"the passphrase does not open {path}") from cause
-    lines = [line for line in raw.decode("ascii", "replace").splitlines() if line and not line.startswith("#")]
+    lines = [
+        line for line in raw.decode("ascii", "replace").splitlines() if line and not line.startswith("#")
+    ]
     if not lines:
         raise click.UsageError(f"{path} holds no age identity")
     return Identity.parse(lines[0].strip())

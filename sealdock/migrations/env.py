@@ -1,6 +1,7 @@
 """Alembic's entry: migrate the database that `sealdock db upgrade` opened."""
 
 from alembic import context
+
 from core.db import Base
 from sealdock import wiring  # noqa: F401  importing it registers every table
 

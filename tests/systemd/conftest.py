@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEMD = ROOT / "systemd"
 PROGRAMS = (
-    "/opt/sealdock/.venv/bin/sealdock", "/usr/bin/unshare", "/usr/bin/mount", "/usr/bin/umount", "/usr/bin/mkdir",
-    "/usr/bin/rmdir", "/usr/sbin/blockdev",
+    "/opt/sealdock/.venv/bin/sealdock", "/bin/sh", "/usr/bin/unshare", "/usr/bin/umount",
+    "/usr/bin/mkdir", "/usr/bin/rmdir", "/usr/sbin/blockdev",
 )  # fmt: skip
 
 

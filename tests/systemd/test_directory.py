@@ -42,7 +42,9 @@ def owners(root: Path, path: str) -> tuple[str, str, str]:
 def test_five_users_without_a_shell(root: Path) -> None:
     lines = (root / "etc/passwd").read_text(encoding="utf-8").splitlines()
     ours = [line.split(":") for line in lines if line.startswith("sealdock-")]
-    assert {row[0] for row in ours} == {f"sealdock-{n}" for n in ("keyd", "vaultd", "dockd", "worker", "console")}
+    assert {row[0] for row in ours} == {
+        f"sealdock-{n}" for n in ("keyd", "vaultd", "dockd", "worker", "console")
+    }
     assert {row[-1] for row in ours} == {"/usr/sbin/nologin"}
 
 
@@ -64,7 +66,14 @@ def test_directories_belong_to_whom_the_design_says(
 
 def test_what_root_made_is_handed_over(root: Path) -> None:
     vault = root / "srv/sealdock/vault"
-    for directory in ("objects/7z", "packs", "incoming", "log/tile/0", "keys/slots", "keys/buckets/A-2026-11"):
+    for directory in (
+        "objects/7z",
+        "packs",
+        "incoming",
+        "log/tile/0",
+        "keys/slots",
+        "keys/buckets/A-2026-11",
+    ):
         (vault / directory).mkdir(parents=True)
     made = {
         "srv/sealdock/vault/objects/7z/x.chunks": ("440", "sealdock-vaultd", "sealdock-objects"),
@@ -83,7 +92,7 @@ def test_what_root_made_is_handed_over(root: Path) -> None:
         (root / path).chmod(0o640 if mode == "660" else int(mode, 8))
     apply("systemd-tmpfiles", root, "--create", SYSTEMD / "adopt.conf")
     assert {path: owners(root, path) for path in made} == made
-    assert owners(root, "srv/sealdock/vault/incoming") == ("2770", "root", "sealdock-incoming")
+    assert owners(root, "srv/sealdock/vault/incoming") == ("2770", "sealdock-dockd", "sealdock-objects")
     assert owners(root, "srv/sealdock/vault/objects/7z") == ("2750", "sealdock-vaultd", "sealdock-objects")
     assert owners(root, "srv/sealdock/vault/keys/buckets") == ("2770", "root", "sealdock-buckets")
 

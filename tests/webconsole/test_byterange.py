@@ -11,7 +11,7 @@ from webconsole.byterange import LARGEST_PIECE, Span, UnsatisfiableRangeError, r
 SIZES = st.integers(0, 3 * LARGEST_PIECE)
 
 
-def reference(header: str, content: bytes) -> bytes | None | str:
+def reference(header: str, content: bytes) -> bytes | str | None:
     """RFC 9110 section 14.1.2 on real bytes, one range, no limit on the piece."""
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", header)
     assert match is not None

@@ -1,7 +1,7 @@
 """The chain of custody in words: what happened, who did it, why; and, asked for, the proof of one line.
 
-A line with a place on the log carries a closed seal. Asked for its proof, the console makes the receipt of that
-line anew and verifies it against the log's key before it says a word: words first, digests after.
+A line with a place on the log carries a closed seal. Asked for its proof, the console makes the receipt of
+that line anew and verifies it with the log's key before it says a word: words first, digests after.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from flask_babel import gettext, ngettext
 from sqlalchemy import select
@@ -63,14 +64,14 @@ def prove(log: LogReader, verifier: VerifierKey, index: int) -> LineProof:
     receipt = Receipt.parse(log.proof(index))
     leaf = receipt.verify(verifier)
     checkpoint, _ = log.checkpoint()
-    sentences = (
+    sentences = [
         gettext("This is entry %(number)s of the station's log.", number=f"{index + 1:,}"),
         gettext(
-            "Checked just now: a checkpoint over %(size)s entries, signed with the station's key, contains it. "
-            "Nobody can change, move or remove it without that signature giving it away.",
+            "Checked just now: a checkpoint over %(size)s entries, signed with the station's key, contains "
+            "it. Nobody can change, move or remove it without that signature giving it away.",
             size=f"{checkpoint.size:,}",
         ),
-    )
+    ]
     digests = [
         (gettext("Entry"), leaf.id),
         (gettext("Digest of the entry"), leaf.hash().hex()),
@@ -79,10 +80,8 @@ def prove(log: LogReader, verifier: VerifierKey, index: int) -> LineProof:
     ]
     if leaf.object is not None:
         digests.insert(0, (gettext("SHA-256 of the original"), leaf.object.sha256))
-        sentences += (
-            gettext("It names the digest of the original, so the file itself is proven with it."),
-        )
-    return LineProof(sentences, tuple(digests))
+        sentences += (gettext("It names the digest of the original, so the file itself is proven with it."),)
+    return LineProof(tuple(sentences), tuple(digests))
 
 
 def _what(line: CustodyLine) -> str:
@@ -118,7 +117,7 @@ def _detail(line: CustodyLine, cases: Mapping[str, str]) -> str:
     if line.type == "ingest":
         parts.append(wording.word(wording.origins(), facts.get("origin")))
     if line.type == "derive":
-        parts.append(_rendition(str(facts.get("rendition", ""))))
+        parts.append(_renditions(facts))
     if line.type == "view":
         parts.append(wording.purpose(str(facts.get("purpose_code", ""))))
         if facts.get("rendition") != "poster":
@@ -135,7 +134,7 @@ def _detail(line: CustodyLine, cases: Mapping[str, str]) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _rendition(name: str) -> str:
+def _renditions(facts: Mapping[str, Any]) -> str:
     words = {
         "index": gettext("Index"),
         "poster": gettext("Still"),
@@ -143,10 +142,11 @@ def _rendition(name: str) -> str:
         "waveform": gettext("Loudness"),
         "proxy": gettext("Copy for browsers"),
     }
-    return str(words.get(name.partition("-")[0], name))
+    made = [str(one.get("rendition", "")) for one in facts.get("renditions", [])]
+    return ", ".join(words.get(name, name) for name in made)
 
 
 def _case_numbers(session: Session, lines: list[CustodyLine]) -> dict[str, str]:
     wanted = {line.facts["case"] for line in lines if "case" in line.facts}
     rows = session.execute(select(CaseFile.id, CaseFile.number).where(CaseFile.id.in_(wanted)))
-    return {identity: number for identity, number in rows}
+    return dict(rows.tuples().all())

@@ -16,7 +16,7 @@ from casework.case import CaseFile
 from casework.exhibit import Exhibit
 from casework.people import officer_names
 from casework.recording import Recording
-from ingest.proxies import MediaFacts
+from ingest.media_facts import MediaFacts
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,19 @@ class FootageLine:
 
 
 def footage_lines(
-    session: Session, recordings: Sequence[Recording], *, posters: bool = True, notes: Mapping[str, str] | None = None
+    session: Session,
+    recordings: Sequence[Recording],
+    *,
+    posters: bool = True,
+    notes: Mapping[str, str] | None = None,
 ) -> list[FootageLine]:
     """The lines of a page in three queries, however long it is; `notes` are shown under the names."""
     ids = [recording.id for recording in recordings]
     names = officer_names(session, [r.officer_number for r in recordings if r.officer_number])
-    facts = {row.recording_id: row for row in session.scalars(select(MediaFacts).where(MediaFacts.recording_id.in_(ids)))}
+    facts = {
+        row.recording_id: row
+        for row in session.scalars(select(MediaFacts).where(MediaFacts.recording_id.in_(ids)))
+    }
     cases = _cases_of(session, ids)
     return [
         FootageLine(
@@ -95,7 +102,7 @@ def remark_on(recording: Recording, facts: MediaFacts | None) -> Remark | None:
         return Remark("person", gettext("The recorder could not read all of it"))
     if facts is not None and facts.play == "none":
         return Remark("quiet", gettext("Not playable"))
-    if facts is None and recording.media != "other":
+    if facts is None or facts.play == "pending":
         return Remark("quiet", gettext("Being prepared for viewing"))
     return None
 

@@ -81,10 +81,8 @@ def clock_sources() -> Choices:
     """Where a recording's own time comes from."""
     return [
         ("name", gettext("From the file's name, as the recorder's clock stood")),
-        ("container", gettext("From the file's header, as the recorder's clock stood")),
-        ("exif", gettext("From the photograph's header, as the camera's clock stood")),
-        ("filesystem", gettext("From the card's file list, as the recorder's clock stood")),
-        ("mtime", gettext("From the card's file list, as the recorder's clock stood")),
+        ("file", gettext("From the card's file list, as the recorder's clock stood")),
+        ("none", gettext("The recorder named no time.")),
     ]
 
 

@@ -1,8 +1,8 @@
 """The dock board: one tile a bay, readable from two metres, public because it shows no footage.
 
-Every word of a tile is made here in the reader's language and polled as it stands; the script only moves it in.
-States, words and marks are those of the house's table and nowhere else. Whether a recorder may be taken is
-said by exactly one of them, `sealed`.
+Every word of a tile is made here in the reader's language and polled as it stands; the script only moves it
+in. States, words and marks are those of the house's table and nowhere else. Whether a recorder may be taken
+is said by exactly one of them, `sealed`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ from webconsole.page import render
 
 blueprint = Blueprint("dock", __name__)
 LARGE, MEDIUM = 8, 24  # most bays of the two larger sizes of tile
-BREAKS = ("，", "：", ", ", ": ")  # where a tile's sentence goes on in its second line
+BREAKS = (
+    "\uff0c",
+    "\uff1a",
+    ", ",
+    ": ",
+)  # comma and colon of both scripts: where a tile's sentence goes on in its second line
 
 TONES = {
     TileState.EMPTY: ("quiet", "circle-dashed"),
@@ -89,7 +94,8 @@ def tiles() -> Response:
     response = jsonify({"bays": [asdict(bay) for bay in now.bays], "is_stale": now.is_stale})
     response.set_etag(sha256_hex(response.get_data())[:32])
     response.headers["Cache-Control"] = "private, no-cache"
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def board() -> Board:
@@ -97,7 +103,9 @@ def board() -> Board:
     settings = console().settings
     status = read_status(settings.run / "dock.json")
     spoken = {bay.number: bay for bay in status.bays}
-    numbers = sorted({bay.number for bay in settings.dock.bays} | {n for n in spoken if n}) + [n for n in spoken if not n]
+    numbers = sorted({bay.number for bay in settings.dock.bays} | {n for n in spoken if n}) + [
+        n for n in spoken if not n
+    ]
     here = utc_now().astimezone(ZoneInfo(settings.station.timezone))
     return Board(
         bays=tuple(tile(spoken.get(number, BayStatus(number=number))) for number in numbers),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, request, url_for
-from flask_babel import gettext, ngettext
+from flask_babel import ngettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -129,9 +129,7 @@ def _said(made: int, chosen: int, number: str) -> str:
     )
     if made == chosen:
         return str(linked)
-    kept = ngettext(
-        "%(num)s belonged to it already.", "%(num)s belonged to it already.", chosen - made
-    )
+    kept = ngettext("%(num)s belonged to it already.", "%(num)s belonged to it already.", chosen - made)
     return f"{linked} {kept}"
 
 
@@ -159,6 +157,8 @@ def _midnight(day: date) -> datetime:
 def _offered(session: Session) -> tuple[list[OfficerChoice], list[str]]:
     if not may(Permission.RECORDING_LIST):
         return [], []
-    officers = session.execute(select(Officer.number, Officer.name).order_by(Officer.number).limit(OFFERED)).tuples()
+    officers = session.execute(
+        select(Officer.number, Officer.name).order_by(Officer.number).limit(OFFERED)
+    ).tuples()
     recorders = session.scalars(select(RecorderAsset.serial).order_by(RecorderAsset.serial).limit(OFFERED))
     return [OfficerChoice(number, name) for number, name in officers], list(recorders)

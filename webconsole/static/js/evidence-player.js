@@ -210,8 +210,8 @@ class EvidencePlayer extends HTMLElement {
   // The band under the picture: loudness, what has been played, and the sprite that peeks out above the pointer.
   async #loadBand() {
     const { waveform, sprite } = this.dataset;
-    if (waveform) this.#loudness = await fetchBytes(waveform);
-    if (sprite) this.#sprite = await fetchSprite(sprite, this.dataset);
+    if (waveform) this.#loudness = await fetchPeaks(waveform);
+    if (sprite) this.#sprite = await fetchSprite(sprite, JSON.parse(this.dataset.layout));
     this.#drawBand();
     const track = this.querySelector(".player-seek");
     track.addEventListener("pointermove", (event) => this.#peek(event));
@@ -260,9 +260,9 @@ class EvidencePlayer extends HTMLElement {
   }
 }
 
-async function fetchBytes(address) {
+async function fetchPeaks(address) {
   const answer = await fetch(address);
-  return answer.ok ? new Uint8Array(await answer.arrayBuffer()) : null;
+  return answer.ok ? (await answer.json()).peaks : null;
 }
 
 function peak(levels, from, to) {
@@ -272,22 +272,23 @@ function peak(levels, from, to) {
   return highest / 255;
 }
 
-async function fetchSprite(address, facts) {
+async function fetchSprite(address, layout) {
   const image = new Image();
   image.src = address;
   try {
     await image.decode();
   } catch {
-    return null;
+    return null; // no stills: the clock alone peeks out
   }
-  return { image, width: Number(facts.tileWidth), height: Number(facts.tileHeight), columns: Number(facts.tileColumns), everyS: Number(facts.tileSeconds), count: Number(facts.tileCount) };
+  return { ...layout, image };
 }
 
-function drawTile(canvas, sprite, seconds) {
-  const tile = Math.max(0, Math.min(sprite.count - 1, Math.floor(seconds / sprite.everyS)));
-  [canvas.width, canvas.height] = [sprite.width, sprite.height];
-  const [x, y] = [(tile % sprite.columns) * sprite.width, Math.floor(tile / sprite.columns) * sprite.height];
-  canvas.getContext("2d").drawImage(sprite.image, x, y, sprite.width, sprite.height, 0, 0, sprite.width, sprite.height);
+function drawTile(canvas, { image, width, height, columns, times_ms: times }, seconds) {
+  const after = times.findIndex((time) => time > seconds * 1000);
+  const tile = Math.max(0, (after < 0 ? times.length : after) - 1);
+  [canvas.width, canvas.height] = [width, height];
+  const [x, y] = [(tile % columns) * width, Math.floor(tile / columns) * height];
+  canvas.getContext("2d").drawImage(image, x, y, width, height, 0, 0, width, height);
 }
 
 customElements.define("evidence-player", EvidencePlayer);

@@ -1,0 +1,38 @@
+"""The dock's memory from the log: after a lost database a recorder docked later is still known.
+
+Only what recognising a file needs comes back; the sessions and the states in between were this database's
+own.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+
+from sqlalchemy.orm import Session
+
+from core.clock import parse_stamp
+from ingest.recording import IngestRecording, RecordingState
+from vault.outbox import AppliedEntry, Projections
+
+
+def register(projections: Projections) -> None:
+    """Tell the outbox which entries the dock remembers."""
+    projections.on("ingest", apply_ingest)
+
+
+def apply_ingest(session: Session, applied: AppliedEntry) -> None:
+    """The projection of `ingest` entries for the dock's memory; a row that is there is left alone."""
+    leaf, fields = applied.leaf, applied.fields
+    if fields is None or leaf.object is None or session.get(IngestRecording, leaf.id) is not None:
+        return
+    raw = fields.get("raw_name_base64")
+    modified = fields.get("modified_at")
+    session.add(
+        IngestRecording(
+            id=leaf.id, session_id=None, state=RecordingState.RECEIPTED, shown_path=fields["path"],
+            path=b64decode(raw) if raw else fields["path"].encode(), size=leaf.object.size,
+            modified_at=parse_stamp(modified) if modified else None, media=leaf.facts["media"],
+            recorder_serial=fields.get("recorder_serial") or "", officer_number=fields.get("officer_number"),
+            sha256=leaf.object.sha256, entry_index=applied.index, receipted_at=parse_stamp(leaf.time),
+        )
+    )  # fmt: skip

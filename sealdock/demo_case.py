@@ -1,0 +1,117 @@
+"""What the demo does once the recorders are sealed: wait for the index, link to the case, hand out, verify."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from casework.disclosure import request_disclosure
+from casework.exhibit import exhibits, link_many
+from casework.package_verify import verify_package
+from casework.recording import Recording
+from core.errors import Exit
+from core.jobs import Job, JobState
+from sealdock.bureau import open_demo_case
+from sealdock.demo import Demo, DemoError
+from sealdock.wiring import Station
+from vault.note import VerifierKey
+from vault.outbox import wait_sequenced
+from vault.verify import verify_vault
+from webconsole.auth.account import find_account
+
+ANSWERS_WITHIN_S = 30
+INDEXED_WITHIN_S = 240
+SEQUENCED_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the demo ended."""
+
+    text: str
+    exit_code: Exit
+
+
+def wait_console(demo: Demo, stop: threading.Event) -> str:
+    """The console's address once it answers. Raises DemoError."""
+    port = Station.load(demo.settings_path).settings.console.port
+    url = f"http://127.0.0.1:{port}/"
+    deadline = time.monotonic() + ANSWERS_WITHIN_S
+    while time.monotonic() < deadline and not stop.wait(0.2):
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return url
+        except urllib.error.HTTPError:
+            return url  # it answers; what it says is for a browser
+        except OSError:
+            continue
+    raise DemoError(why="the console did not answer", logs=demo.logs)
+
+
+def wait_indexed(demo: Demo, stop: threading.Event) -> None:
+    """Wait until the worker has nothing left to do. Raises DemoError for a job that failed."""
+    station = Station.load(demo.settings_path)
+    deadline = time.monotonic() + INDEXED_WITHIN_S
+    try:
+        while time.monotonic() < deadline and not stop.wait(0.3):
+            with station.db.reading() as session:
+                failed = session.scalar(select(Job).where(Job.state == JobState.FAILED).limit(1))
+                left = session.scalar(select(func.count()).select_from(Job).where(Job.state != JobState.DONE))
+            if failed is not None:
+                raise DemoError(why=f"the job {failed.key} failed ({failed.error})", logs=demo.logs)
+            if not left:
+                return
+    finally:
+        station.close()
+    if not stop.is_set():
+        raise DemoError(why=f"the recordings were not indexed within {INDEXED_WITHIN_S} s", logs=demo.logs)
+
+
+def finish(demo: Demo) -> Outcome:
+    """Link everything to the demo's case, build and check a package, verify the vault with its key from outside."""
+    station = Station.load(demo.settings_path)
+    try:
+        package_id = _hand_out(demo, station)
+        trusted = VerifierKey.parse((demo.credentials / "log.vkey").read_text(encoding="ascii").strip())
+        package = verify_package(demo.directory / "package", trusted)
+        vault = verify_vault(station.settings.vault, trusted)
+        lines = [
+            f"Package {package_id} in {demo.directory / 'package'}: {package.sentence.format(**package.parameters)}",
+            *(f"  FAILED  {finding}" for finding in package.findings),
+            f"Vault: {vault.sentence}",
+            *(f"  FAILED  {failure.sentence}" for failure in vault.failures),
+        ]
+        return Outcome("\n".join(lines), max(package.exit_code, vault.exit_code))
+    finally:
+        station.close()
+
+
+def _hand_out(demo: Demo, station: Station) -> str:
+    submitter = station.submitter("console")
+    with station.db.reading() as session:
+        account = find_account(session, "custodian")
+        if account is None:
+            raise DemoError(why="the custodian's account is gone", logs=demo.logs)
+    case_id = open_demo_case(station.db, submitter, account.id)
+    with station.db.writing() as session:
+        linked = {one.recording.id for one in exhibits(session, case_id)}
+        found = [one for one in session.scalars(select(Recording.id)) if one not in linked]
+        if found:
+            link_many(session, submitter, account.id, found, case_id)
+        disclosure = request_disclosure(
+            session, submitter, account.id, case_id, [*sorted(linked), *found],
+            recipient="演示法院", purpose="庭审证据开示（演示）",
+        )  # fmt: skip
+    submitter.ring()
+    grant = wait_sequenced(station.db, disclosure.entry_id, SEQUENCED_WITHIN_S)
+    target = demo.directory / "package"
+    if target.exists():
+        shutil.rmtree(target)
+    station.packager(grant).package(disclosure.package_id).build(target)
+    return disclosure.package_id

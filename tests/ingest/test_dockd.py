@@ -1,0 +1,43 @@
+"""The dock end to end: a card image goes in, receipts that verify come out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emulation.card import size_of
+from sqlalchemy import select
+
+from ingest.docking import DockingSession
+from ingest.recording import IngestRecording
+from ingest.status import TileState, read_status
+from vault.index import ReceiptRow
+from vault.ledger import LogReader
+from vault.proof import Receipt
+from vault.verify import verify_vault
+
+
+def test_a_docked_card_ends_as_receipts_that_verify_and_a_green_tile(
+    station, card: Path, footage: Path
+) -> None:
+    station.start_dockd()
+    control = station.plug("a", image=str(card))
+    tile = station.wait_tile(TileState.SEALED, TileState.FAULT, TileState.PARTIAL)
+    assert tile.state is TileState.SEALED, tile
+    assert (tile.files_done, tile.files_total, tile.recorder_serial) == (7, 7, "X1A0001")
+    assert (tile.officer_number, tile.officer_name, tile.transport) == ("060123", "Officer A", "exfat-fuse")
+    with station.db.reading() as session:
+        rows = {row.shown_path: row for row in session.scalars(select(IngestRecording))}
+        for row in rows.values():
+            leaf = Receipt.parse(session.get_one(ReceiptRow, row.id).text).verify(station.vault.verifier)
+            assert leaf.object.size == (footage / row.shown_path).stat().st_size
+    assert {row.state for row in rows.values()} == {"receipted"}
+    assert sum(row.size for row in rows.values()) == size_of(footage) - len(b"junk")
+    control.unlink()
+    station.wait_tile(TileState.EMPTY)
+    with station.db.reading() as session:
+        assert session.scalars(select(DockingSession)).one().state == "released"
+    station.stop()
+    report = verify_vault(station.vault.path, station.vault.verifier)
+    assert report.ok, report.failures
+    assert read_status(station.root / "run/dock.json").bays[0].state is TileState.EMPTY
+    assert LogReader(station.vault).checkpoint()[0].size >= 8

@@ -1,0 +1,113 @@
+"""Handing a package out: put together from the vault, streamed as it is read, and watched on the way.
+
+Invariant: the `export` entry is on the log before the first key is asked for (casework.package.build holds
+that); nothing is stored on the way, so a package of any size needs a few buffers. How far each package is
+stands in this process only: it is there to be looked at, and means nothing after a restart.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from zipstream import ZipStream
+
+from casework.package.bag import ByteSource
+from casework.package.build import Package, Packager
+from casework.package.door import OriginalDoor
+from core.errors import SealdockError
+from ingest.media_facts import MediaFacts
+from webconsole.context import ConsoleContext
+
+PROXY = "proxy"
+
+
+class Way(StrEnum):
+    """Where a package is on its way out."""
+
+    SENDING = "sending"
+    SENT = "sent"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one package is."""
+
+    way: Way
+    sent: int
+    total: int
+    error: SealdockError | None = None
+
+
+@dataclass(frozen=True)
+class CopyDoor:
+    """Opens the copy for browsers of what they cannot play; call it as `OpenRendition`."""
+
+    context: ConsoleContext
+
+    def __call__(self, recording_id: str, grant: int) -> tuple[ByteSource, int, str] | None:
+        """The reader, size and digest of the copy; None where the original plays or no copy is made yet."""
+        with self.context.db.reading() as session:
+            facts = session.get(MediaFacts, recording_id)
+        made = self.context.derived.find(recording_id, PROXY) if facts and facts.play == PROXY else None
+        if made is None:
+            return None
+        file_key = self.context.keyd.unwrap_derived(made.note, made.key_slot, grant)
+        return self.context.derived.open(recording_id, PROXY, file_key), made.size, made.sha256
+
+
+class Ways:
+    """What this process is sending or has sent; any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: dict[str, Progress] = {}
+
+    def look(self, package_id: str) -> Progress | None:
+        """How far a package is; None when this process never sent it."""
+        with self._lock:
+            return self._found.get(package_id)
+
+    def send(self, package_id: str, stream: ZipStream) -> Iterator[bytes]:
+        """The pieces of `stream`, counted as they go; a reader who leaves early is a broken way."""
+        self._note(package_id, Progress(Way.SENDING, 0, len(stream)))
+        sent, way, error = 0, Way.BROKEN, None
+        try:
+            for piece in stream:
+                yield piece
+                sent += len(piece)
+                self._note(package_id, Progress(Way.SENDING, sent, len(stream)))
+            way = Way.SENT
+        except SealdockError as cause:
+            error = cause
+            raise
+        finally:
+            self._note(package_id, Progress(way, sent, len(stream), error))
+
+    def _note(self, package_id: str, progress: Progress) -> None:
+        with self._lock:
+            self._found[package_id] = replace(progress)
+
+
+WAYS = Ways()
+
+
+def assemble(context: ConsoleContext, package_id: str) -> Package:
+    """The package of a disclosure, ready to be streamed.
+
+    Raises DisclosurePendingError, KeydLockedError, VaultError.
+    """
+    station = context.settings.station
+    packager = Packager(
+        db=context.db,
+        log=context.reader,
+        signer=context.signer,
+        organisation=station.bureau or station.name,
+        zone=station.timezone,
+        open_original=OriginalDoor(context.vault, context.keyd),
+        open_rendition=CopyDoor(context),
+    )
+    return packager.package(package_id)

@@ -1,0 +1,230 @@
+"""One recording: its facts, the player, its chain of custody with proofs, its receipt, its cases.
+
+Whoever did not record it says why before anything is shown (DOMAIN.md); the purpose is a `view` entry, and
+the media addresses work only while such an entry stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, request
+from flask_babel import gettext
+from markupsafe import Markup
+from sqlalchemy.orm import Session
+
+from casework.custody import chain
+from casework.exhibit import link as link_exhibit
+from casework.exhibit import links_of
+from casework.exhibit import unlink as unlink_exhibit
+from casework.people import officer_names
+from casework.permission import Permission
+from casework.recording import Recording
+from casework.viewing import PurposeCode, grant_for
+from core.errors import SealdockError
+from ingest.media_facts import MediaFacts
+from vault.index import receipt_of
+from webconsole import playback
+from webconsole.context import console
+from webconsole.display import wording
+from webconsole.display.case_number import case_by_number
+from webconsole.display.chain import ChainLine, LineProof, chain_lines, prove
+from webconsole.display.facts import Fact, recording_facts
+from webconsole.display.player import Player, obstacle, player, question
+from webconsole.errors import NotFoundError
+from webconsole.forms.field import Form
+from webconsole.gate import current_account, permits
+from webconsole.i18n import sentence
+from webconsole.page import leave_notice, redirect_to, render
+from webconsole.qr import svg_qr
+from webconsole.reach import is_own, reached
+
+blueprint = Blueprint("recording", __name__, url_prefix="/recordings/<ulid:recording_id>")
+LISTED = (Permission.RECORDING_LIST, Permission.RECORDING_LIST_OWN)
+WATCHED = (Permission.RECORDING_WATCH, Permission.RECORDING_WATCH_OWN)
+
+
+@dataclass(frozen=True)
+class Linked:
+    """A case that the recording belongs to."""
+
+    case_id: str
+    number: str
+    title: str
+    stage: str
+    note: str
+
+
+@dataclass(frozen=True)
+class ReceiptCard:
+    """The receipt as a picture to photograph."""
+
+    qr: Markup
+
+
+@dataclass(frozen=True)
+class RecordPage:
+    """Everything around the player."""
+
+    id: str
+    name: str
+    is_pending: bool
+    is_damaged: bool
+    facts: list[Fact]
+    links: list[Linked]
+    chain: list[ChainLine]
+    receipt: ReceiptCard | None
+
+
+@blueprint.get("")
+@permits(*LISTED)
+def show(recording_id: str) -> Response:
+    """The page."""
+    recording = reached(recording_id, *LISTED)
+    return _page(recording, _player(recording))
+
+
+@blueprint.post("/watch")
+@permits(*WATCHED)
+def watch(recording_id: str) -> Response:
+    """Enter the purpose, then show the player."""
+    recording = reached(recording_id, *WATCHED)
+    form = Form(request.form)
+    code = form.choice("purpose_code", PurposeCode)
+    purpose = form.text("purpose", limit=500)
+    if code is PurposeCode.OWN:
+        form.wrong("purpose_code", gettext("Please choose one of the list."))
+    if form.mistakes:
+        typed = {"purpose_code": form.typed("purpose_code"), "purpose": form.typed("purpose")}
+        return _page(recording, question(typed, form.mistakes), status=422)
+    playback.grant(recording.id, code, purpose)
+    return redirect_to(".show", recording_id=recording.id)
+
+
+@blueprint.get("/chain/<ulid:entry_id>")
+@permits(*LISTED)
+def proof(recording_id: str, entry_id: str) -> Response:
+    """The proof of one line of the chain, made and verified now."""
+    recording = reached(recording_id, *LISTED)
+    with console().db.reading() as session:
+        lines = chain(session, console().reader, recording.id)
+    line = next((line for line in lines if line.entry_id == entry_id), None)
+    if line is None:
+        raise NotFoundError(what=gettext("entry"))
+    proven: LineProof | None = None
+    if line.index is not None:
+        proven = prove(console().reader, console().vault.verifier, line.index)
+    return render("part/proof.html", proof=proven)
+
+
+@blueprint.get("/receipt")
+@permits(*LISTED)
+def receipt(recording_id: str) -> Response:
+    """The receipt file: a proof that needs nothing of ours to check."""
+    recording = reached(recording_id, *LISTED)
+    with console().db.reading() as session:
+        raw = receipt_of(session, recording.id)
+    if raw is None:
+        raise NotFoundError(what=gettext("receipt"))
+    name = f"{recording.id}.receipt"
+    return Response(
+        raw, mimetype="text/plain", headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+@blueprint.post("/link")
+@permits(Permission.RECORDING_LINK)
+def link(recording_id: str) -> Response:
+    """Make the recording an exhibit of a case."""
+    form = Form(request.form)
+    number, note = form.text("case_number", limit=64), form.text("note", limit=500, required=False)
+    try:
+        form.check()
+        with console().db.writing() as session:
+            case = case_by_number(session, number)
+            link_exhibit(session, console().submitter, current_account().id, recording_id, case.id, note=note)
+    except SealdockError as error:
+        leave_notice("fault", sentence(error))
+    else:
+        console().submitter.ring()
+        leave_notice("safe", gettext("Linked to case %(number)s.", number=case.number))
+    return redirect_to(".show", recording_id=recording_id)
+
+
+@blueprint.post("/unlink")
+@permits(Permission.RECORDING_LINK)
+def unlink(recording_id: str) -> Response:
+    """Take the recording out of a case, with the reason."""
+    form = Form(request.form)
+    case_id, note = form.identifier("case"), form.text("note", limit=500)
+    try:
+        form.check()
+        with console().db.writing() as session:
+            unlink_exhibit(
+                session, console().submitter, current_account().id, recording_id, case_id, note=note
+            )
+    except SealdockError as error:
+        leave_notice("fault", sentence(error))
+    else:
+        console().submitter.ring()
+        leave_notice(
+            "safe", gettext("Taken out of the case. The earlier link stays in the chain of custody.")
+        )
+    return redirect_to(".show", recording_id=recording_id)
+
+
+def _page(recording: Recording, shown: Player, status: int = 200) -> Response:
+    context = console()
+    with context.db.reading() as session:
+        facts = session.get(MediaFacts, recording.id)
+        names = officer_names(session, [recording.officer_number] if recording.officer_number else [])
+        record = RecordPage(
+            id=recording.id,
+            name=recording.name,
+            is_pending=recording.entry_index is None,
+            is_damaged=recording.damaged,
+            facts=recording_facts(recording, facts, names.get(recording.officer_number or "")),
+            links=_links(session, recording.id),
+            chain=chain_lines(session, chain(session, context.reader, recording.id)),
+            receipt=_receipt_card(recording),
+        )
+    return render("recording/show.html", status, record=record, player=shown)
+
+
+def _player(recording: Recording) -> Player:
+    account = current_account()
+    with console().db.reading() as session:
+        facts = session.get(MediaFacts, recording.id)
+        locked = playback.keys_open().sentence
+        shown = obstacle(recording, facts, locked)
+        if shown is not None or facts is None:
+            return shown or question()
+        rendition = playback.playing(session, recording.id)
+        has_grant = grant_for(session, account.id, recording.id, rendition) is not None
+        own = is_own(session, account, recording)
+    if not has_grant and not own:
+        return question()
+    if not has_grant:
+        playback.grant(recording.id, PurposeCode.OWN)
+    return player(recording, facts)
+
+
+def _links(session: Session, recording_id: str) -> list[Linked]:
+    stages = wording.stages()
+    return [
+        Linked(
+            found.case.id,
+            found.case.number,
+            found.case.title,
+            wording.word(stages, found.exhibit.stage),
+            found.exhibit.note,
+        )
+        for found in links_of(session, recording_id)
+    ]
+
+
+def _receipt_card(recording: Recording) -> ReceiptCard | None:
+    if recording.entry_index is None:
+        return None
+    origin = console().vault.origin
+    return ReceiptCard(svg_qr(f"{origin} {recording.entry_index} {recording.id} sha256:{recording.sha256}"))
