@@ -1,13 +1,13 @@
 """Sealing one big file against the tools people would use instead, as ratios from one run.
 
-    python bench/seal.py [--size 2G] [--dir DIR] [--rounds 3] [--json FILE]
+python bench/seal.py [--size 2G] [--dir DIR] [--rounds 3] [--json FILE]
 
-Every tool gets the same random file, kept in the page cache, and puts it on the same disk; the tools take turns, so
-that a busy machine is busy for all of them. "seal" is everything up to a signed checkpoint that covers the recording,
-save for reading the object back from the medium, which no rival does and which is a line of its own. CPU seconds are
-user + system of every process and thread that the tool runs (ours: this process, sealing and vaultd together); they
-are the figure to trust on a machine that does other things too. restic and borg also find duplicates: context, not a
-like-for-like rival.
+Every tool gets the same random file, kept in the page cache, and puts it on the same disk; the tools take
+turns, so that a busy machine is busy for all of them. "seal" is everything up to a signed checkpoint that
+covers the recording, save for reading the object back from the medium, which no rival does and which is a
+line of its own. CPU seconds are user + system of every process and thread that the tool runs (ours: this
+process, sealing and vaultd together); they are the figure to trust on a machine that does other things too.
+restic and borg also find duplicates: context, not a like-for-like rival.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class TimedReader(Reader):
     lock = Lock()
 
     def digest(self, path: Path, cancel: Event | None = None) -> ReadBack:
+        """As Reader.digest."""
         start = Cost(time.perf_counter(), time.thread_time())
         try:
             return super().digest(path, cancel)
@@ -106,9 +107,11 @@ class Station:
         self.depositor = Depositor(self.vault, Buffers())
 
     def key(self, name: str) -> SigningKey:
+        """A process key of this station."""
         return SigningKey.read(self.keys / f"{name}.key")
 
     def seal(self, source: Path) -> dict[str, Cost]:
+        """From the source's first byte to the signed checkpoint that covers it."""
         TimedReader.spent = Cost(0, 0)
         start = now(resource.RUSAGE_SELF)
         with source.open("rb", buffering=0) as stream:
@@ -234,21 +237,17 @@ def show(lines: dict[str, dict[str, float]]) -> bool:
             print(
                 f"{name:18}{line['mb_per_cpu_s']:10.0f}{line['mb_per_s']:8.0f}{ratios:>8}{wall:>8}  {WHAT[name]}"
             )
-    held = True
-    for name, floor in FLOORS.items():
-        if name in lines:
-            holds = lines[name]["cpu_ratio"] >= floor
-            held &= holds
-            print(
-                f"{'holds' if holds else 'FALLS SHORT'}: {lines[name]['cpu_ratio']:.2f} x {name} per CPU second, asked {floor}"
-            )
+    asked = [
+        (name, "per CPU second", lines[name]["cpu_ratio"], floor)
+        for name, floor in FLOORS.items()
+        if name in lines
+    ]
     if "cp+sha256sum" in lines:
-        wall = lines["cp+sha256sum"]["wall_ratio"]
-        held &= wall >= WALL_FLOOR
-        print(
-            f"{'holds' if wall >= WALL_FLOOR else 'FALLS SHORT'}: {wall:.2f} x cp+sha256sum by the clock, asked {WALL_FLOOR}"
-        )
-    return held
+        asked.append(("cp+sha256sum", "by the clock", lines["cp+sha256sum"]["wall_ratio"], WALL_FLOOR))
+    for name, unit, found, floor in asked:
+        word = "holds" if found >= floor else "FALLS SHORT"
+        print(f"{word}: {found:.2f} x {name} {unit}, asked {floor}")
+    return all(found >= floor for _, _, found, floor in asked)
 
 
 def parse_size(text: str) -> int:
@@ -277,7 +276,8 @@ def main() -> int:
             json.dumps({"size_bytes": options.size, "rounds": options.rounds, "lines": lines}, indent=1)
         )
     print(
-        f"{options.size / MEGABYTE:.0f} MB of random bytes, {options.rounds} rounds, {os.cpu_count()} CPUs; median of rounds"
+        f"{options.size / MEGABYTE:.0f} MB of random bytes, {os.cpu_count()} CPUs; "
+        f"median of {options.rounds} rounds"
     )
     return 0 if show(lines) else 1
 

@@ -101,7 +101,7 @@ def request_disclosure(
         raise NothingChosenError(count=len(chosen), limit=RECORDING_LIMIT)
     body = {
         "recipient": text(recipient, "recipient", RECIPIENT_LIMIT),
-        "purpose": text(purpose, "purpose", PURPOSE_LIMIT),
+        "purpose": text(purpose, "purpose", PURPOSE_LIMIT, lines=True),
     }
     for recording_id in chosen:
         _refuse_unfit(session, case_id, case.number, recording_id)

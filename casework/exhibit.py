@@ -135,7 +135,7 @@ def unlink(
     standing = session.get(Exhibit, (case_id, recording_id))
     if standing is None:
         raise NotLinkedError(name=recording.name, number=case.number)
-    reason = text(note, "note", NOTE_LIMIT)
+    reason = text(note, "note", NOTE_LIMIT, lines=True)
     place = Stage(standing.stage)
     return _submit(session, submitter, actor, LinkAction.UNLINK, recording_id, case_id, reason, place)
 
@@ -243,6 +243,6 @@ def _submit(
         actor=actor,
         about=(recording_id, case_id),
         facts=facts,
-        body={"note": text(note, "note", NOTE_LIMIT, required=False)},
+        body={"note": text(note, "note", NOTE_LIMIT, required=False, lines=True)},
     )
     return submitter.submit(session, draft)

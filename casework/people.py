@@ -1,9 +1,9 @@
 """Units, officers and recorders: the bureau's register, and the names of those who act.
 
 Everything here is a fact on the log (`unit`, `officer`, `recorder`, `account` entries) whose personal part
-lies in the "facts" bucket. The tables are what the entries come to; `apply_*` writes them, live and on
-replay alike. `ActorName` keeps every name an account ever had, so that a chain of custody shows a person as
-named at the time.
+lies in the "facts" bucket. The tables are what the entries come to; `apply_*` writes them, live and on replay
+alike. `ActorName` keeps every name an account ever had, so that a chain of custody names people as they were
+then; the account itself (password, roles, sessions) is the console's.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def record_view(
         recordings=frozenset(recordings),
         rendition=choice(rendition, "rendition", Rendition),
         purpose_code=choice(purpose_code, "purpose_code", PurposeCode),
-        purpose=text(purpose, "purpose", PURPOSE_LIMIT, required=False),
+        purpose=text(purpose, "purpose", PURPOSE_LIMIT, required=False, lines=True),
     )
     return _standing(session, wanted) or _submit(session, submitter, wanted)
 

@@ -45,11 +45,12 @@ from vault.keyd import KeydClient, KeydLockedError, KeydUnreachableError, RateLi
 from vault.ledger import LogReader
 from vault.note import SigningKey
 from vault.objects import Vault, open_object
+from vault.payload import PayloadError
 from vault.outbox import AppliedEntry, NotSequencedError, Projections, RowState, Submitter, find
 from vault.spool import SealedSpool
 from vault.submission import Draft
 
-__all__ = ["INDEX", "KINDS", "PROXY", "MediaFacts", "Workshop", "handle", "register"]
+__all__ = ["INDEX", "KINDS", "PROXY", "AppliedEntry", "MediaFacts", "PayloadError", "Workshop", "handle", "register"]
 
 INDEX, PROXY = "media.index", "media.proxy"
 KINDS = (INDEX, PROXY)
@@ -82,7 +83,7 @@ class Workshop:
     signer: SigningKey
     submitter: Submitter
     lenses: Path
-    settings: MediaSettings = MediaSettings()
+    settings: MediaSettings
 
     def sweep(self) -> None:
         """Remove mounts that a killed worker left; call once at start."""

@@ -49,6 +49,7 @@ READ_SIZE = 1 << 18  # bytes asked of the pipe at once; four times the default p
 CPU_SIGNALS = {128 + signal.SIGXCPU, 128 + signal.SIGKILL}
 CONFIGURATION = ("/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/var/cache/fontconfig")
 MERGED = ("/bin", "/lib", "/lib32", "/lib64", "/sbin")  # links into /usr on a merged system
+SEARCHED = "/usr/bin:/bin:/usr/sbin:/sbin"  # never a PATH that somebody set
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 
 
@@ -258,14 +259,15 @@ def _machine() -> list[str]:
 
 
 @lru_cache(maxsize=16)
-def _located(name: str) -> str | None:
-    return shutil.which(name, path="/usr/bin:/bin:/usr/sbin:/sbin")
+def located(name: str) -> str | None:
+    """Where a program is, remembered until it is missed."""
+    return shutil.which(name, path=SEARCHED)
 
 
 def find_program(name: str) -> str:
     """The absolute path of a program of this machine. Raises MediaToolMissingError with what to install."""
-    found = name if name.startswith("/") else _located(name)
+    found = name if name.startswith("/") else located(name)
     if found is None:
-        _located.cache_clear()  # so that installing it is enough
+        located.cache_clear()  # so that installing it is enough
         raise MediaToolMissingError(program=name, package=PACKAGES.get(name, name))
     return found

@@ -19,11 +19,12 @@ from core.errors import Exit
 from core.jobs import Job, JobState
 from sealdock.bureau import open_demo_case
 from sealdock.demo import Demo, DemoError
-from sealdock.wiring import Station
+from sealdock.wiring import Station, console_context
 from vault.note import VerifierKey
 from vault.outbox import wait_sequenced
 from vault.verify import verify_vault
 from webconsole.auth.account import find_account
+from webconsole.packing import assemble
 
 ANSWERS_WITHIN_S = 30
 INDEXED_WITHIN_S = 240
@@ -83,7 +84,7 @@ def finish(demo: Demo) -> Outcome:
         vault = verify_vault(station.settings.vault, trusted)
         lines = [
             f"Package {package_id} in {demo.directory / 'package'}: {package.sentence.format(**package.parameters)}",
-            *(f"  FAILED  {finding}" for finding in package.findings),
+            *(f"  FAILED  {finding.path}: {finding.sentence}" for finding in package.findings),
             f"Vault: {vault.sentence}",
             *(f"  FAILED  {failure.sentence}" for failure in vault.failures),
         ]
@@ -109,9 +110,9 @@ def _hand_out(demo: Demo, station: Station) -> str:
             recipient="演示法院", purpose="庭审证据开示（演示）",
         )  # fmt: skip
     submitter.ring()
-    grant = wait_sequenced(station.db, disclosure.entry_id, SEQUENCED_WITHIN_S)
+    wait_sequenced(station.db, disclosure.entry_id, SEQUENCED_WITHIN_S)
     target = demo.directory / "package"
     if target.exists():
         shutil.rmtree(target)
-    station.packager(grant).package(disclosure.package_id).build(target)
+    assemble(console_context(station), disclosure.package_id).build(target)
     return disclosure.package_id

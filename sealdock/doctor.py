@@ -71,7 +71,9 @@ def _database(station: Station) -> str:
 
 
 def _keyd(station: Station) -> str:
-    return "unlocked" if station.keyd("console").status().unlocked else "locked: run `sealdock keyd unlock`"
+    return (
+        "unlocked" if station.keyd("console").status().is_unlocked else "locked: run `sealdock keyd unlock`"
+    )
 
 
 def _space(directory: Path) -> Finding:

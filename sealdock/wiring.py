@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import casework.projection
@@ -27,6 +27,7 @@ from ingest import proxies
 from ingest.copying import SealingLine
 from ingest.dockd import Dockd
 from ingest.inbox import Inbox
+from ingest.proxies import Workshop
 from sealdock.worker import Worker
 from vault.deposit import Depositor
 from vault.derived import DerivedStore
@@ -173,23 +174,25 @@ def run_dockd(station: Station, stop: threading.Event) -> None:
 
 def run_worker(station: Station, stop: threading.Event) -> None:
     """Index and proxies."""
-    make_directory(station.settings.derived)
-    sweep(station.settings.run / LENSES)
-    works = proxies.works(
-        proxies.MediaContext(
-            settings=station.settings.media, db=station.db, vault=station.vault, reader=station.reader,
-            keyd=station.keyd("worker"), derived=station.derived, signer=station.key("worker"),
-            submitter=station.submitter("worker"), lenses=station.settings.run / LENSES,
-        )
+    workshop = Workshop(
+        db=station.db, vault=station.vault, reader=station.reader, keyd=station.keyd("worker"),
+        derived=station.derived, signer=station.key("worker"), submitter=station.submitter("worker"),
+        lenses=station.settings.run / "lenses", settings=station.settings.media,
     )  # fmt: skip
+    workshop.sweep()
+    works = dict.fromkeys(proxies.KINDS, partial(proxies.handle, workshop=workshop))
     Worker(station.db, works, Bell(station.bell("worker"))).run(stop)
+
+
+def console_context(station: Station) -> ConsoleContext:
+    """What the console, and a command that acts in its place, works with."""
+    return ConsoleContext(
+        settings=station.settings, db=station.db, vault=station.vault, reader=station.reader,
+        submitter=station.submitter("console"), keyd=station.keyd("console"), derived=station.derived,
+        signer=station.key("console"),
+    )  # fmt: skip
 
 
 def run_console(station: Station) -> None:
     """The web console; returns when it was told to stop."""
-    settings = station.settings
-    context = ConsoleContext(
-        settings=settings, db=station.db, vault=station.vault, reader=station.reader,
-        submitter=station.submitter("console"), keyd=station.keyd("console"), derived=station.derived,
-    )  # fmt: skip
-    serve(context)
+    serve(console_context(station))

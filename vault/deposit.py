@@ -13,51 +13,26 @@ recorder may have been changed in between, and then the copy is worth nothing.
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Event, Thread
-from typing import Protocol
+from threading import Event
 
 from core.clock import new_id
 from core.digest import Sha256, sha256_hex
 from core.durable import fsync_directory
 from vault.age import ChunkSealer, Recipient, header_for, new_file_key, new_nonce, sealed_size
-from vault.error import VaultError
 from vault.keys import bucket_recipient
-from vault.medium import PAGE, Buffers, CancelledError, Lane, PartFile, drop_quietly
+from vault.medium import PAGE, Buffers, PartFile, drop_quietly
 from vault.objects import Vault
+from vault.pipeline import Pipeline
+from vault.source import Progress, SourceChangedError, SourceLostError, SourceStream, fill, stop_if_asked
 
-Progress = Callable[[int], None]  # plaintext bytes done so far; called on the reading thread once a buffer
-
-
-class SourceStream(Protocol):
-    """Where plaintext comes from; an unbuffered open file will do."""
-
-    def readinto(self, buffer: memoryview, /) -> int | None:
-        """Fill the start of `buffer`; 0 at the end. Raises OSError when the recorder is gone or cannot be read."""
-
-
-class SourceLostError(VaultError):
-    """The recorder stopped giving bytes."""
-
-    code = "vault.source_lost"
-    sentence = (
-        "The recorder stopped after {done} bytes ({why}). Nothing on it was changed. Plug it in again to go on from there; "
-        "if it stops at the same place every time, the card is damaged there."
-    )
-
-
-class SourceChangedError(VaultError):
-    """What was copied before the interruption is not what the recorder holds now."""
-
-    code = "vault.source_changed"
-    sentence = (
-        "The first {done} bytes on the recorder are not the bytes that were copied before the interruption. The copy was "
-        "given up and starts again from the beginning; keep the recorder and have the card examined."
-    )
+__all__ = [
+    "Deposit", "Depositor", "Progress", "Sealing", "SourceChangedError", "SourceLostError", "SourceStream",
+    "sweep_incoming",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -140,7 +115,7 @@ class Sealing:
             with self._buffers.lane(cancel) as lane:
                 part = self._open_part()
                 self._compare_prefix(source, lane.plain[0], cancel)
-                _Line(self, part, lane).run(source, progress, cancel)
+                Pipeline(self, part, lane).run(source, progress, cancel)
             return self._finish(part)
         except SourceLostError:
             raise
@@ -189,8 +164,8 @@ class Sealing:
     def _compare_prefix(self, source: SourceStream, room: memoryview, cancel: Event | None) -> None:
         again, left = Sha256(), self.done
         while left:
-            _stop_if_asked(cancel)
-            count = _fill(source, room[: min(left, len(room))], self.done)
+            stop_if_asked(cancel)
+            count = fill(source, room[: min(left, len(room))], self.done)
             if not count:
                 raise SourceChangedError(done=self.done)
             again.update(room[:count])
@@ -207,106 +182,6 @@ class Sealing:
             self.id, self.done, self._plain.hexdigest(), stored_size, self._stored.hexdigest(),
             self.bucket, self._key_slot,
         )  # fmt: skip
-
-
-class _Line:
-    """The three stages of one `take`; the caller's thread reads, two threads seal and write."""
-
-    def __init__(self, sealing: Sealing, part: PartFile, lane: Lane) -> None:
-        self._sealing = sealing
-        self._part = part
-        self._lane = lane
-        self._failure: BaseException | None = None
-        self._plain_free: SimpleQueue[memoryview] = SimpleQueue()
-        self._sealed_free: SimpleQueue[memoryview] = SimpleQueue()
-        self._to_seal: SimpleQueue[tuple[memoryview, int, bool] | None] = SimpleQueue()
-        self._to_write: SimpleQueue[tuple[memoryview, int] | None] = SimpleQueue()
-
-    def run(self, source: SourceStream, progress: Progress | None, cancel: Event | None) -> None:
-        """Read to the end; everything that was read is sealed and written when this returns or raises."""
-        first = self._lane.plain[0]
-        count = _fill(source, first, self._sealing.done)
-        if (
-            count < len(first) and not self._sealing.done
-        ):  # one buffer holds it all: no threads for a photograph
-            self._sealing.hash_plain(first[:count])
-            pages = self._sealing.seal(first[:count], self._lane.sealed[0], final=True)
-            self._sealing.write(self._part, self._lane.sealed[0][:pages])
-        else:
-            self._run_stages(source, first, count, progress, cancel)
-        if progress:
-            progress(self._sealing.done)
-
-    def _run_stages(
-        self,
-        source: SourceStream,
-        first: memoryview,
-        count: int,
-        progress: Progress | None,
-        cancel: Event | None,
-    ) -> None:
-        for room in self._lane.plain[1:]:
-            self._plain_free.put(room)
-        for room in self._lane.sealed:
-            self._sealed_free.put(room)
-        stages = [Thread(target=self._seal_all, daemon=True), Thread(target=self._write_all, daemon=True)]
-        for stage in stages:
-            stage.start()
-        try:
-            self._read_all(source, first, count, progress, cancel)
-        finally:
-            self._to_seal.put(None)
-            for stage in stages:
-                stage.join()
-        if self._failure is not None:
-            raise self._failure
-
-    def _read_all(
-        self,
-        source: SourceStream,
-        held: memoryview,
-        count: int,
-        progress: Progress | None,
-        cancel: Event | None,
-    ) -> None:
-        """One buffer is always held back: only the next read tells whether it is the last."""
-        while True:
-            following = self._plain_free.get()
-            _stop_if_asked(cancel)
-            following_count = _fill(source, following, self._sealing.done) if count == len(held) else 0
-            final = following_count == 0
-            if count or not self._sealing.done:
-                self._sealing.hash_plain(held[:count])
-                self._to_seal.put((held, count, final))
-            if final or self._failure is not None:
-                return
-            if progress:
-                progress(self._sealing.done)
-            held, count = following, following_count
-
-    def _seal_all(self) -> None:
-        while (item := self._to_seal.get()) is not None:
-            plain, count, final = item
-            room = self._sealed_free.get()
-            pages = 0
-            if self._failure is None:
-                try:
-                    pages = self._sealing.seal(plain[:count], room, final=final)
-                except BaseException as cause:  # noqa: BLE001  # raised again on the caller's thread
-                    self._failure = cause
-            self._plain_free.put(plain)
-            self._to_write.put((room, pages))
-        self._to_write.put(None)
-
-    def _write_all(self) -> None:
-        while (item := self._to_write.get()) is not None:
-            room, pages = item
-            if self._failure is None:
-                try:
-                    self._sealing.write(self._part, room[:pages])
-                except BaseException as cause:  # noqa: BLE001  # raised again on the caller's thread
-                    self._failure = cause
-            self._sealed_free.put(room)
 
 
 def sweep_incoming(vault: Vault, alive: Collection[str]) -> list[Path]:
@@ -332,24 +207,3 @@ def _is_being_written(path: Path) -> bool:
         except BlockingIOError:
             return True
     return False
-
-
-def _fill(source: SourceStream, room: memoryview, done: int) -> int:
-    """Read until `room` is full or the source ends. Raises SourceLostError."""
-    count = 0
-    try:
-        while count < len(room) and (got := source.readinto(room[count:])):
-            count += got
-    except OSError as cause:
-        raise SourceLostError(done=done, why=cause.strerror or str(cause)) from cause
-    return count
-
-
-def _stop_if_asked(cancel: Event | None) -> None:
-    if cancel is not None and cancel.is_set():
-        raise CancelledError
-
-
-__all__ = [
-    "Deposit", "Depositor", "Progress", "Sealing", "SourceChangedError", "SourceLostError", "SourceStream", "sweep_incoming",
-]  # fmt: skip

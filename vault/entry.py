@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 from core.canonical import CanonicalError, decode, encode
@@ -94,13 +94,16 @@ class Leaf:
     facts: Mapping[str, Any] = field(default_factory=dict)
     object: ObjectCommitment | None = None
     body: BodyCommitment | None = None
+    _read: InitVar[bytes | None] = None  # the bytes it was read from, so that they are not made again
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, _read: bytes | None) -> None:
         _check_head(self)
         _check_about(self.about)
         _check_facts(self.facts)
-        if len(self.canonical()) > ENTRY_LIMIT:
+        raw = _read if _read is not None else self._encode()
+        if len(raw) > ENTRY_LIMIT:
             raise EntryError(why="it is longer than 65535 bytes")
+        vars(self)["_canonical"] = raw
 
     @classmethod
     def parse(cls, raw: bytes) -> Leaf:
@@ -113,10 +116,18 @@ class Leaf:
             raise EntryError(why=str(cause.parameters["why"])) from cause
         if set(value) - _OPTIONAL != _REQUIRED or type(value["v"]) is not int or value["v"] != VERSION:
             raise EntryError(why="a key is missing, unknown, or of another version")
-        return _from_json(value)
+        return _from_json(value, raw)
 
     def canonical(self) -> bytes:
         """The bytes that the log holds."""
+        raw: bytes = vars(self)["_canonical"]
+        return raw
+
+    def hash(self) -> bytes:
+        """The leaf hash in the Merkle tree."""
+        return leaf_hash(self.canonical())
+
+    def _encode(self) -> bytes:
         value: dict[str, Any] = {
             "v": VERSION, "id": self.id, "type": self.type, "time": self.time, "by": self.by,
             "actor": self.actor, "about": list(self.about), "facts": dict(self.facts),
@@ -127,10 +138,6 @@ class Leaf:
             return encode({key: kept for key, kept in value.items() if kept or key in _REQUIRED})
         except SealdockError as cause:
             raise EntryError(why=str(cause)) from cause
-
-    def hash(self) -> bytes:
-        """The leaf hash in the Merkle tree."""
-        return leaf_hash(self.canonical())
 
 
 def is_ulid(text: object) -> bool:
@@ -161,7 +168,7 @@ def unpack_bundle(raw: bytes) -> list[bytes]:
     return entries
 
 
-def _from_json(value: dict[str, Any]) -> Leaf:
+def _from_json(value: dict[str, Any], raw: bytes) -> Leaf:
     if any(key in value and not value[key] for key in _OPTIONAL):
         raise EntryError(why="an optional key is empty instead of left out")
     about = value.get("about", [])
@@ -173,6 +180,7 @@ def _from_json(value: dict[str, Any]) -> Leaf:
         actor=value.get("actor"), about=tuple(about), facts=value.get("facts", {}),
         object=None if sealed is None else ObjectCommitment(**_exactly(sealed, ObjectCommitment)),
         body=None if body is None else BodyCommitment(**_exactly(body, BodyCommitment)),
+        _read=raw,
     )  # fmt: skip
 
 

@@ -39,7 +39,10 @@ class NotEmptyError(VaultError):
     """There is something where the vault should go."""
 
     code = "vault.not_empty"
-    sentence = "{path} is not empty. Nothing was changed; choose another directory. A vault is never made over another one."
+    sentence = (
+        "{path} is not empty. Nothing was changed; choose another directory. "
+        "A vault is never made over another one."
+    )
     exit_code = Exit.WRONG_USE
 
 

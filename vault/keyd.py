@@ -20,23 +20,36 @@ import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from threading import BoundedSemaphore, Event, Lock, Thread
 
 from core import log
-from core.canonical import CanonicalError, Json, decode, encode
-from core.clock import new_id, parse_stamp, stamp, utc_now
+from core.canonical import CanonicalError, Json, decode
+from core.clock import parse_stamp, utc_now
 from core.digest import sha256_hex
-from core.errors import Exit, SealdockError, all_errors
+from core.errors import SealdockError
 from vault.entry import Leaf
-from vault.error import VaultError
+from vault.keyd_client import (
+    IDLE_S,
+    LINE_LIMIT,
+    KeydClient,
+    KeydLockedError,
+    KeydRefusedError,
+    KeydStatus,
+    KeydUnreachableError,
+    RateLimitedError,
+)
 from vault.keys import Keyring
 from vault.ledger import LogReader
-from vault.note import Note, SigningKey, open_note, sign_note
+from vault.note import Note, open_note
 from vault.objects import DisposedError, Vault
 from vault.rules import Register
+
+__all__ = [
+    "Keyd", "KeydClient", "KeydLockedError", "KeydRefusedError", "KeydStatus", "KeydUnreachableError",
+    "RateLimitedError",
+]  # fmt: skip
 
 REQUEST_AGE = timedelta(seconds=60)
 GRANT_AGE = timedelta(hours=12)  # a working day's viewing needs no second entry
@@ -44,54 +57,9 @@ GRANTS = ("view", "export")
 JOBS = ("index", "proxy", "export")
 RATES = {"console": (20.0, 300.0), "worker": (100.0, 1000.0)}  # keys per second, and how many at once
 UNLOCK_RATE = (0.1, 5.0)  # beside the second that every try costs (scrypt)
-LINE_LIMIT = 64 * 1024
 _CONNECTIONS = 64
-_IDLE_S = 30.0
 _POLL_S = 0.5
 _LOG = log.get("vault.keyd")
-
-
-class KeydLockedError(VaultError):
-    """The root is not open."""
-
-    code = "vault.keyd_locked"
-    sentence = (
-        "The vault is locked: recordings are sealed and kept, and nothing can be watched until somebody enters the "
-        "passphrase (`sealdock vault unlock`, or the console's unlock page)."
-    )
-
-
-class KeydRefusedError(VaultError):
-    """A request that keyd does not answer."""
-
-    code = "vault.keyd_refused"
-    sentence = "The key was not given out: {why}. The evidence is unharmed; the request was noted."
-    exit_code = Exit.NO
-
-
-class RateLimitedError(VaultError):
-    """Too many keys in too short a time."""
-
-    code = "vault.keyd_rate"
-    sentence = "{name} asked for too many keys at once. Wait a moment and try again; the request was noted."
-
-
-class KeydUnreachableError(VaultError):
-    """Nobody listens, or the answer was not understood."""
-
-    code = "vault.keyd_unreachable"
-    sentence = (
-        "The key process does not answer at {path} ({why}). Sealing goes on without it; nothing can be watched. Check "
-        "that the sealdock-keyd service is up."
-    )
-
-
-@dataclass(frozen=True)
-class KeydStatus:
-    """What keyd says of itself."""
-
-    is_unlocked: bool
-    entries: int  # size of the log it sees
 
 
 class _Bucket:
@@ -157,7 +125,7 @@ class Keyd:
     def _serve(self, connection: socket.socket, stop: Event) -> None:
         try:
             with connection, connection.makefile("rb") as lines:
-                connection.settimeout(_IDLE_S)
+                connection.settimeout(IDLE_S)
                 peer = _peer(connection)
                 while not stop.is_set() and (line := lines.readline(LINE_LIMIT)):
                     connection.sendall(json.dumps(self.answer(line, peer)).encode() + b"\n")
@@ -275,71 +243,6 @@ class Keyd:
         if self._keyring is None:
             raise KeydLockedError
         return self._keyring
-
-
-class KeydClient:
-    """Asks keyd on behalf of one process. Safe to share between threads: every call is a connection of its own."""
-
-    def __init__(self, socket_path: Path, signer: SigningKey) -> None:
-        self._path = socket_path
-        self._signer = signer
-
-    def status(self) -> KeydStatus:
-        """Whether content can be opened. Raises KeydUnreachableError."""
-        answer = self._ask("status")
-        return KeydStatus(answer["is_unlocked"], answer["entries"])
-
-    def unlock(self, passphrase: bytes) -> None:
-        """Open the root; takes about a second. Raises WrongPassphraseError."""
-        self._ask("unlock", passphrase=passphrase.decode(errors="replace"))
-
-    def unwrap(self, index: int, *, grant: int | None = None, job: str | None = None) -> bytes:
-        """The file key of the object that entry `index` sealed.
-
-        The console names `grant`, the index of a view or export entry; the worker names the kind of its `job`. Raises
-        KeydLockedError, KeydRefusedError, RateLimitedError, DisposedError or KeydUnreachableError.
-        """
-        return b64decode(self._ask("unwrap", object=index, grant=grant, job=job)["file_key"])
-
-    def unwrap_derived(
-        self, note: bytes, key_slot: bytes, index: int, *, grant: int | None = None, job: str | None = None
-    ) -> bytes:
-        """The file key of a derivative of that object, from its signed note and its `header || nonce`."""
-        slot = b64encode(key_slot).decode()
-        answer = self._ask(
-            "unwrap_derived", note=note.decode(), key_slot=slot, object=index, grant=grant, job=job
-        )
-        return b64decode(answer["file_key"])
-
-    def _ask(self, operation: str, **parameters: object) -> Json:
-        given = {name: value for name, value in parameters.items() if value is not None}
-        request = {
-            "op": operation, "by": self._signer.name, "id": new_id(), "time": stamp(utc_now()), **given,
-        }  # fmt: skip
-        note = sign_note(encode(request).decode() + "\n", self._signer).decode()
-        try:
-            answer: Json = json.loads(self._exchange(json.dumps({"request": note}).encode() + b"\n"))
-        except (OSError, ValueError) as cause:
-            raise KeydUnreachableError(path=self._path, why=str(cause) or "no answer") from cause
-        if not answer.pop("ok"):
-            raise _error(answer)
-        return answer
-
-    def _exchange(self, line: bytes) -> bytes:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_IDLE_S)
-            connection.connect(str(self._path))
-            connection.sendall(line)
-            with connection.makefile("rb") as lines:
-                return lines.readline(LINE_LIMIT)
-
-
-def _error(answer: Json) -> SealdockError:
-    """The error that keyd met, as the class it was there."""
-    for kind in all_errors():
-        if kind.code == answer["code"]:
-            return kind(**answer["parameters"])
-    return KeydRefusedError(why=answer["sentence"])
 
 
 def _peer(connection: socket.socket) -> str:

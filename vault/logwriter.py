@@ -40,8 +40,8 @@ class SecondWriterError(VaultError):
 
     code = "vault.second_writer"
     sentence = (
-        "Another vaultd already writes the log in {path}. Nothing was changed and this one stops; a log has one writer. "
-        "Find the other with `systemctl status sealdock-vaultd` or `fuser {path}/lock`."
+        "Another vaultd already writes the log in {path}. Nothing was changed and this one stops; a log has one "
+        "writer. Find the other with `systemctl status sealdock-vaultd` or `fuser {path}/lock`."
     )
 
 
@@ -70,8 +70,8 @@ class LogFullError(LogWriteError):
 
     code = "vault.log_full"
     sentence = (
-        "There is no room on the disk for the log at {path} ({why}). No entry was lost: submissions wait in the outbox and "
-        "vaultd tries again every few seconds. Free space on the vault's disk."
+        "There is no room on the disk for the log at {path} ({why}). No entry was lost: submissions wait in the outbox "
+        "and vaultd tries again every few seconds. Free space on the vault's disk."
     )
 
 

@@ -23,7 +23,7 @@ from threading import Condition, Event
 from core import log
 from core.digest import Sha256
 from core.errors import Exit
-from vault.age import CHUNK_SIZE, sealed_size
+from vault.age import sealed_size
 from vault.error import VaultError
 
 PAGE = 4096  # O_DIRECT alignment that every disk and file system here accepts
@@ -48,8 +48,8 @@ class DiskFullError(VaultError):
 
     code = "vault.disk_full"
     sentence = (
-        "There is no room on the disk for {path} ({size} bytes). Nothing on the recorder was touched and nothing sealed "
-        "was lost; free space on the vault's disk or dispose of recordings whose term is over, then dock again."
+        "There is no room on the disk for {path} ({size} bytes). Nothing on the recorder was touched and nothing "
+        "sealed was lost; free space on the vault's disk or dispose of recordings whose term is over, then dock again."
     )
 
 
@@ -256,6 +256,3 @@ def _explained(path: Path, size: int, cause: OSError) -> VaultError:
     if cause.errno in {errno.ENOSPC, errno.EDQUOT}:
         return DiskFullError(path=path, size=size)
     return MediumError(path=path, why=cause.strerror or str(cause))
-
-
-assert PLAIN_ROOM % CHUNK_SIZE == 0  # noqa: S101  # whole chunks only, or no seal would fit

@@ -14,7 +14,6 @@ from contextlib import suppress
 from typing import Protocol
 
 from vault.entry import Leaf
-from vault.error import VaultError
 from vault.note import VerifierKey
 
 
@@ -118,6 +117,3 @@ def skim(raw: bytes) -> tuple[str, tuple[str, ...]]:
     """Id and subjects of an entry that this log already holds, without checking it again."""
     value = json.loads(raw)
     return value["id"], tuple(value.get("about", ()))
-
-
-__all__ = ["LogView", "Lookup", "Register", "Rule", "Rules", "VaultError", "skim"]

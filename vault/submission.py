@@ -36,8 +36,8 @@ class SubmissionError(VaultError):
 class Draft:
     """What a domain operation wants on the log.
 
-    `facts` are public for ever and name no person; `body` is encrypted to `body_bucket` (left out: the deposit's bucket,
-    or "facts"). An entry with a `deposit` has the deposit's id.
+    `facts` are public for ever and name no person; `body` is encrypted to `body_bucket` (left out: the deposit's
+    bucket, or "facts"). An entry with a `deposit` has the deposit's id.
     """
 
     type: str

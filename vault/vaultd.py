@@ -59,9 +59,9 @@ class RolledBackError(VaultError):
 
     code = "vault.rolled_back"
     sentence = (
-        "The database knows {known} entries and the log in {path} has {size}, or they are not the same entries. The vault "
-        "was replaced by an older copy or another one, or the database belongs elsewhere. Nothing was written. Compare "
-        "receipts with `sealdock vault verify --against`; if the vault is right, run `sealdock vault reindex`."
+        "The database knows {known} entries and the log in {path} has {size}, or they are not the same entries. The "
+        "vault was replaced by an older copy or another one, or the database belongs elsewhere. Nothing was written. "
+        "Compare receipts with `sealdock vault verify --against`; if the vault is right, run `sealdock vault reindex`."
     )
 
 
@@ -128,7 +128,7 @@ class Vaultd:
         self._entered = -1  # index of the last entry that the database has
 
     def run(self, stop: Event) -> None:
-        """Work until `stop` is set. Raises VaultError for a vault it must not write to, LogWriteError for a bad disk."""
+        """Work until `stop` is set. Raises VaultError: a vault it must not write to, or a disk that fails."""
         bell = Bell(self._bell_path)
         try:
             self.start()

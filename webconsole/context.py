@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, cast
 from flask import current_app
 
 if TYPE_CHECKING:
-    from vault.derived import DerivedStore
-    from vault.keyd import KeydClient
-
     from core.db import Database
     from core.settings import Settings
+    from vault.derived import DerivedStore
+    from vault.keyd import KeydClient
     from vault.ledger import LogReader
     from vault.note import SigningKey
     from vault.objects import Vault

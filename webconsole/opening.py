@@ -7,12 +7,16 @@ webconsole.keycache); the first step is repeated for every request.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from casework.recording import Recording
 from casework.viewing import grant_for
 from core.errors import Exit, SealdockError
+from vault.keyd import RateLimitedError
 from vault.objects import open_object
 from vault.outbox import wait_sequenced
 from vault.payload import PayloadReader
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from webconsole.context import ConsoleContext
 
 SEQUENCED_WITHIN_S = 5.0
+RATE_PATIENCE_S = 2.0  # keyd gives 20 keys a second after the first 300
+RATE_PAUSE_S = 0.1
 ORIGINAL = "original"
 PROXY = "proxy"
 POSTER = "poster"
@@ -73,31 +79,42 @@ class Opener:
 
     def original(self, account: SignedIn, recording: Recording, mime: str) -> Opened:
         """The sealed file itself. Raises NoGrantError, NotSequencedError, KeydLockedError, DisposedError."""
-        grant = self._grant(account, recording.id, ORIGINAL)
-        index = wait_sequenced(self._context.db, recording.id, SEQUENCED_WITHIN_S)
+        context, grant = self._context, self._grant(account, recording.id, ORIGINAL)
+        index = self._index(recording.id)
         name = KeyName(account.session_id, recording.id, ORIGINAL)
-        file_key = self._keys.get(name)
-        if file_key is None:
-            granted = wait_sequenced(self._context.db, grant, SEQUENCED_WITHIN_S)
-            file_key = self._context.keyd.unwrap(index, granted)
-            self._keys.put(name, file_key)
-        leaf = self._context.reader.leaf(index)
-        return Opened(open_object(self._context.vault, index, leaf, file_key), recording.sha256, mime)
+        file_key = self._key(name, lambda: context.keyd.unwrap(index, grant=self._index(grant)))
+        reader = open_object(context.vault, index, context.reader.leaf(index), file_key)
+        return Opened(reader, recording.sha256, mime)
 
     def derivative(self, account: SignedIn, recording: Recording, rendition: str) -> Opened:
         """A copy or picture made by the worker. Raises as `original`, and NoRenditionError."""
-        grant = self._grant(account, recording.id, rendition)
-        derived = self._context.derived.find(recording.id, rendition)
-        if derived is None:
+        context, grant = self._context, self._grant(account, recording.id, rendition)
+        found = context.derived.find(recording.id, rendition)
+        if found is None:
             raise NoRenditionError(rendition=rendition)
-        name = KeyName(account.session_id, recording.id, rendition)
+        index = self._index(recording.id)
+        name = KeyName(account.session_id, recording.id, f"{rendition} {found.sha256}")
+        ask = partial(context.keyd.unwrap_derived, found.note, found.key_slot, index)
+        file_key = self._key(name, lambda: ask(grant=self._index(grant)))
+        return Opened(context.derived.open(recording.id, rendition, file_key), found.sha256, found.mime)
+
+    def _index(self, entry_id: str) -> int:
+        return wait_sequenced(self._context.db, entry_id, SEQUENCED_WITHIN_S)
+
+    def _key(self, name: KeyName, ask: Callable[[], bytes]) -> bytes:
+        """The key that is kept, or keyd's; a page full of pictures waits a little for keyd's rate."""
         file_key = self._keys.get(name)
-        if file_key is None:
-            granted = wait_sequenced(self._context.db, grant, SEQUENCED_WITHIN_S)
-            file_key = self._context.keyd.unwrap_derived(derived.note, derived.key_slot, granted)
-            self._keys.put(name, file_key)
-        reader = self._context.derived.open(recording.id, rendition, file_key)
-        return Opened(reader, derived.sha256, derived.mime)
+        deadline = time.monotonic() + RATE_PATIENCE_S
+        while file_key is None:
+            try:
+                file_key = ask()
+            except RateLimitedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(RATE_PAUSE_S)
+            else:
+                self._keys.put(name, file_key)
+        return file_key
 
     def _grant(self, account: SignedIn, recording_id: str, rendition: str) -> str:
         with self._context.db.reading() as session:

@@ -15,14 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from flask import Blueprint, Response, request
-from ingest.proxies import MediaFacts
 from sqlalchemy.orm import Session
-from vault.keyd import KeydLockedError
 
 from casework.permission import Permission, Role
 from casework.recording import Recording
 from casework.viewing import PurposeCode, Rendition, record_view
 from core.errors import Exit, SealdockError
+from ingest.media_facts import MediaFacts
+from vault.keyd import KeydLockedError, KeydUnreachableError, RateLimitedError
 from vault.payload import PayloadReader
 from webconsole.auth.session import SignedIn
 from webconsole.byterange import UnsatisfiableRangeError, requested_span
@@ -100,10 +100,12 @@ def grant_posters(recordings: Sequence[str]) -> PosterAccess:
 def keys_open() -> PosterAccess:
     """Whether keyd gives keys now; the sentence says what to do when it does not."""
     try:
-        console().keyd.require_unlocked()
-    except SealdockError as error:
-        return PosterAccess(ready=False, sentence=sentence(error))
-    return PosterAccess(ready=True)
+        if console().keyd.status().is_unlocked:
+            return PosterAccess(ready=True)
+        locked: SealdockError = KeydLockedError()
+    except KeydUnreachableError as unreachable:
+        locked = unreachable
+    return PosterAccess(ready=False, sentence=sentence(locked))
 
 
 def playing(session: Session, recording_id: str) -> str:
@@ -137,15 +139,16 @@ def poster(recording_id: str) -> Response:
     """A still of a list; a grey lock while keyd is locked, so that lists stay lists."""
     try:
         return _derivative(recording_id, POSTER, STILLS_KEPT_S)
-    except (KeydLockedError, NoRenditionError):
+    except (KeydLockedError, KeydUnreachableError, RateLimitedError, NoRenditionError):
         return Response(PLACEHOLDER, 503, mimetype="image/svg+xml")
 
 
+@blueprint.get("/sprite", defaults={"number": 0})
 @blueprint.get("/sprite/<int(max=9999):number>")
 @permits(Permission.RECORDING_WATCH, Permission.RECORDING_WATCH_OWN)
 def sprite(recording_id: str, number: int) -> Response:
-    """A sheet of stills for the timeline, counted from 0."""
-    return _derivative(recording_id, f"sprite-{number}", STILLS_KEPT_S)
+    """A sheet of stills for the timeline, counted from 0; the worker makes one sheet a recording."""
+    return _derivative(recording_id, "sprite" if not number else f"sprite-{number}", STILLS_KEPT_S)
 
 
 @blueprint.get("/waveform")

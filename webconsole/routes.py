@@ -6,10 +6,16 @@ from flask import Blueprint
 
 from webconsole import playback
 from webconsole.api import dock as dock_api
-from webconsole.views import session
+from webconsole.views import cases, disclosure, dock, inbox, recording, recordings, session
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     session.blueprint,
+    inbox.blueprint,
+    dock.blueprint,
+    recordings.blueprint,
+    recording.blueprint,
+    cases.blueprint,
+    disclosure.blueprint,
     playback.blueprint,
     dock_api.blueprint,
 )

@@ -9,7 +9,9 @@ between digest and path, so `sha256sum -c` reads them as well as bagit does.
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -22,6 +24,10 @@ from zipstream import ZipStream
 from casework.field import CaseworkError
 from core.digest import Sha256, sha256_hex
 from core.durable import AlreadyExistsError, fsync_directory
+
+NAME_LIMIT = 40  # characters kept of a name: at most 160 bytes, and file systems take 255
+SUFFIX_LIMIT = 8  # characters kept of its suffix
+_REFUSED = re.compile(r"[^\w.\-]+")
 
 CHUNK = 1024 * 1024  # bytes read at once: sixteen chunks of a sealed object
 DECLARATION = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
@@ -161,3 +167,12 @@ def _labelled(lines: Mapping[str, str]) -> bytes:
 
 def _escaped(path: str) -> str:
     return path.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def safe_name(number: int, name: str) -> str:
+    """A file name for any system: a running number, then what is harmless of the original's own name."""
+    plain = _REFUSED.sub("_", unicodedata.normalize("NFC", name)).strip("._")
+    stem, dot, suffix = plain.rpartition(".")
+    if not dot:
+        stem, suffix = suffix, stem
+    return f"{number:04d}_{stem[:NAME_LIMIT] or 'recording'}{dot}{suffix[:SUFFIX_LIMIT]}"

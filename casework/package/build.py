@@ -8,15 +8,12 @@ written, one at a time, so a package of any size needs the memory of a few buffe
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from zipstream import ZipStream
 
@@ -26,22 +23,16 @@ from casework.disclosure import Disclosure, disclosed_recordings, get_disclosure
 from casework.exhibit import Exhibit
 from casework.field import CaseworkError
 from casework.package import content
-from casework.package.bag import ByteSource, Member, bag, build_directory, stream_zip
+from casework.package.bag import ByteSource, Member, bag, build_directory, safe_name, stream_zip
+from casework.package.receipts import ReceiptShelf, process_key_index
 from casework.package_page import asset, custody_page, index_page, log_key_text, readme
 from casework.people import actor_name, officer_by_number
 from casework.recording import Recording
 from core.clock import stamp, utc_now
 from core.db import Database
 from vault.entry import Leaf, ObjectCommitment
-from vault.index import EntryRow
 from vault.ledger import LogReader
-from vault.merkle import DirectoryTiles, inclusion_proof
 from vault.note import SigningKey, sign_note
-from vault.proof import Receipt
-
-NAME_LIMIT = 40  # characters kept of an original's own name: 160 bytes, far below what file systems take
-SUFFIX_LIMIT = 8  # characters kept of its suffix
-_KEPT = re.compile(r"[^\w.\-]+")
 
 OpenOriginal = Callable[[int, Leaf, int], ByteSource]
 """(index, entry, grant) -> the plaintext of what that entry sealed; `grant` is the export entry's index."""
@@ -123,14 +114,12 @@ class _Assembly:
     def __init__(self, source: Packager, session: Session, disclosure: Disclosure, export_index: int) -> None:
         self.source, self.session, self.disclosure = source, session, disclosure
         self.export_index = export_index
-        self.checkpoint, self.note = source.log.checkpoint()
-        self.tiles = DirectoryTiles(source.log.vault.log_path, self.checkpoint.size)
-        self.receipts: dict[int, Member] = {}
+        self.shelf = ReceiptShelf(source.log)
         self.payload: list[Member] = []
 
     def package(self) -> Package:
-        self._prove(self.export_index)
-        self._prove(self._process_key_index())
+        self.shelf.prove(self.export_index)
+        self.shelf.prove(process_key_index(self.session, self.source.log, self.export_index))
         recordings, extracts = [], []
         for number, recording in enumerate(disclosed_recordings(self.session, self.disclosure.package_id), 1):
             lines = self._custody(recording)
@@ -141,43 +130,22 @@ class _Assembly:
             page = custody_page(statement, described, extract)
             self._add(content.custody_path(described.id, "html"), page)
         self._add_papers(statement, extracts)
-        payload = sorted([*self.payload, *self.receipts.values()], key=lambda member: member.path)
-        return Package(
-            statement, tuple(bag(payload, self._bag_facts(statement), partial(self._seal, statement)))
-        )
+        payload = sorted([*self.payload, *self.shelf.members()], key=lambda member: member.path)
+        members = bag(payload, _bag_facts(statement), partial(self._seal, statement))
+        return Package(statement, tuple(members))
 
     def _add(self, path: str, raw: bytes) -> None:
         self.payload.append(Member.of_bytes(path, raw))
-
-    def _prove(self, index: int) -> Leaf:
-        """Put the receipt of an entry into the package; the entry, as the signed tree holds it."""
-        leaf = Leaf.parse(self.source.log.raw(index, self.checkpoint.size))
-        if index not in self.receipts:
-            hashes = inclusion_proof(self.tiles, index, self.checkpoint.size)
-            receipt = Receipt.build(leaf, index, hashes, self.note)
-            receipt.verify(self.source.log.vault.verifier)
-            self.receipts[index] = Member.of_bytes(content.receipt_path(leaf.id), receipt.raw())
-        return leaf
-
-    def _process_key_index(self) -> int:
-        """The entry that registered the key under which the export was submitted."""
-        by = self.source.log.leaf(self.export_index).by
-        indices = self.session.scalars(
-            select(EntryRow.index)
-            .where(EntryRow.type == "key", EntryRow.index < self.export_index)
-            .order_by(EntryRow.index.desc())
-        )
-        return next(index for index in indices if self.source.log.leaf(index).facts.get("name") == by)
 
     def _custody(self, recording: Recording) -> list[CustodyLine]:
         """The chain as far as the checkpoint reaches, each line with its receipt."""
         lines = [
             line
             for line in chain(self.session, self.source.log, recording.id)
-            if line.index is not None and line.index < self.checkpoint.size
+            if line.index is not None and line.index < self.shelf.checkpoint.size
         ]
         for line in lines:
-            self._prove(line.index)  # type: ignore[arg-type]  # the filter above
+            self.shelf.prove(line.index)  # type: ignore[arg-type]  # the filter above
         self._add(content.custody_path(recording.id, "json"), as_extract(recording.id, lines).canonical())
         self._add(content.custody_path(recording.id, "csv"), as_csv(lines))
         return lines
@@ -186,7 +154,7 @@ class _Assembly:
         self, number: int, recording: Recording, lines: Sequence[CustodyLine]
     ) -> content.RecordingStatement:
         index, leaf, sealed = self._sealed(recording.id, lines)
-        path = f"{content.ORIGINALS}/{package_name(number, recording.name)}"
+        path = f"{content.ORIGINALS}/{safe_name(number, recording.name)}"
         self.payload.append(Member(path, sealed.size, sealed.sha256, partial(self._open, index, leaf)))
         exhibit = self.session.get(Exhibit, (self.disclosure.case_id, recording.id))
         officer = officer_by_number(self.session, recording.officer_number or "")
@@ -211,7 +179,7 @@ class _Assembly:
         """Place, entry and object of a recording, as the log has them."""
         for line in lines:
             if line.entry_id == recording_id and line.index is not None:
-                leaf = self._prove(line.index)
+                leaf = self.shelf.prove(line.index)
                 if leaf.object is not None:
                     return line.index, leaf, leaf.object
         raise DisclosurePendingError(package=self.disclosure.package_id)
@@ -227,11 +195,8 @@ class _Assembly:
         reader.close()
         path = f"{content.DERIVATIVES}/{PurePosixPath(original).stem}.playable.mp4"
         self.payload.append(Member(path, size, sha256, partial(self._reopen, recording.id)))
-        made = [
-            line.entry_id for line in lines if line.type == "derive" and line.facts.get("sha256") == sha256
-        ]
         return content.DerivativeStatement(
-            path=path, size=size, sha256=sha256, entry=made[-1] if made else None
+            path=path, size=size, sha256=sha256, entry=_derived_by(lines, sha256)
         )
 
     def _open(self, index: int, leaf: Leaf) -> ByteSource:
@@ -254,11 +219,11 @@ class _Assembly:
             organisation=self.source.organisation,
             zone=self.source.zone,
             log=content.LogStatement(
-                origin=self.checkpoint.origin,
+                origin=self.shelf.checkpoint.origin,
                 key=key.vkey,
                 fingerprint=content.key_fingerprint(key),
-                size=self.checkpoint.size,
-                root=b64encode(self.checkpoint.root).decode(),
+                size=self.shelf.checkpoint.size,
+                root=b64encode(self.shelf.checkpoint.root).decode(),
             ),
             export=content.ExportStatement(
                 entry=asked.entry_id,
@@ -285,7 +250,7 @@ class _Assembly:
         self, statement: content.PackageStatement, extracts: Sequence[content.CustodyExtract]
     ) -> None:
         """Everything that is for people and for their tools."""
-        self._add(content.CHECKPOINT, self.note)
+        self._add(content.CHECKPOINT, self.shelf.note)
         self._add(content.LOG_KEY, log_key_text(statement))
         self._add(content.CASE, statement.canonical())
         self._add("data/index.html", index_page(statement, extracts))
@@ -294,27 +259,27 @@ class _Assembly:
         for language in ("zh-CN", "en"):
             self._add(f"data/README.{language}.md", readme(statement, language))
 
-    def _bag_facts(self, statement: content.PackageStatement) -> dict[str, str]:
-        """bag-info.txt without Payload-Oxum, which the bag adds."""
-        return {
-            "Source-Organization": statement.organisation,
-            "External-Identifier": statement.package,
-            "External-Description": f"{statement.case.number} {statement.case.title}",
-            "Bagging-Date": statement.made_at[:10],
-            "Bag-Software-Agent": f"Sealdock ({content.FORMAT})",
-        }
-
     def _seal(self, statement: content.PackageStatement, tag_manifest: bytes) -> Member:
         text = content.seal_text(statement.package, tag_manifest)
         return Member.of_bytes(content.SEAL, sign_note(text, self.source.signer))
 
 
-def package_name(number: int, name: str) -> str:
-    """A file name for any system: a running number, then what is harmless of the original's own name."""
-    plain = _KEPT.sub("_", unicodedata.normalize("NFC", PurePosixPath(name).name)).strip("._")
-    stem, dot, suffix = plain.rpartition(".")
-    if not dot:
-        stem, suffix = plain, ""
-    suffix = suffix[:SUFFIX_LIMIT]
-    kept = stem[:NAME_LIMIT] or "recording"
-    return f"{number:04d}_{kept}{dot}{suffix}"
+def _derived_by(lines: Sequence[CustodyLine], sha256: str) -> str | None:
+    """The entry that names a derivative with this digest, if the log has one."""
+    for line in lines:
+        if line.type == "derive" and any(
+            each.get("sha256") == sha256 for each in content.derived(line.facts)
+        ):
+            return line.entry_id
+    return None
+
+
+def _bag_facts(statement: content.PackageStatement) -> dict[str, str]:
+    """bag-info.txt without Payload-Oxum, which the bag adds."""
+    return {
+        "Source-Organization": statement.organisation,
+        "External-Identifier": statement.package,
+        "External-Description": f"{statement.case.number} {statement.case.title}",
+        "Bagging-Date": statement.made_at[:10],
+        "Bag-Software-Agent": f"Sealdock ({content.FORMAT})",
+    }

@@ -110,49 +110,6 @@ class EvidenceCheck:
     def _find(self, code: str, path: str, **parameters: object) -> None:
         self.findings.append(Finding.make(SENTENCES, code, path, **parameters))
 
-    def _choose_key(self) -> VerifierKey | None:
-        """The reader's key, or else the one that lies in the package and proves nothing by itself."""
-        raw = self._bag.read(LOG_KEY, SMALL)
-        inside = None
-        if raw is not None:
-            try:
-                inside = VerifierKey.parse(raw.decode(errors="replace").partition("\n")[0])
-            except SealdockError:
-                self._find("package.key", LOG_KEY)
-        if self._outside is not None and inside not in {None, self._outside}:
-            self._find("package.other_key", LOG_KEY)
-        return self._outside or inside
-
-    def _read_checkpoint(self, key: VerifierKey) -> tuple[Checkpoint, bytes] | None:
-        """4."""
-        note = self._bag.read(CHECKPOINT, SMALL)
-        if note is None:
-            return None
-        try:
-            return parse_checkpoint(note, key), note
-        except SealdockError as cause:
-            self._find("package.checkpoint", CHECKPOINT, why=_why(cause))
-            return None
-
-    def _read_receipts(self, key: VerifierKey, note: bytes) -> None:
-        """5."""
-        for path in self._bag.below(RECEIPTS):
-            raw = self._bag.read(path, SMALL)
-            if raw is None:
-                continue
-            try:
-                receipt = Receipt.parse(raw)
-                leaf = receipt.verify(key)
-            except SealdockError as cause:
-                self._find("package.receipt", path, why=_why(cause))
-                continue
-            if path != receipt_path(leaf.id):
-                self._find("package.receipt_name", path, found=leaf.id)
-            elif receipt.proof.checkpoint_note != note:
-                self._find("package.receipt_checkpoint", path)
-            else:
-                self._receipts[leaf.id] = receipt
-
     def _check_log(self, statement: PackageStatement, checkpoint: Checkpoint, key: VerifierKey) -> None:
         """What case.json says of the log is what the checkpoint says."""
         log = statement.log

@@ -36,7 +36,7 @@ def demo(context: click.Context, once: bool, directory: Path) -> None:
     station = running.prepare()
     supervisor = running.start(stop)
     try:
-        code = _play(running, station, stop, once=once)
+        code = _play(running, stop, once=once)
     except SealdockError as error:
         click.echo(f"{error.code}: {error}", err=True)
         code = error.exit_code
@@ -49,7 +49,7 @@ def demo(context: click.Context, once: bool, directory: Path) -> None:
     context.exit(code)
 
 
-def _play(running: Demo, station: object, stop: threading.Event, *, once: bool) -> int:
+def _play(running: Demo, stop: threading.Event, *, once: bool) -> int:
     began = time.monotonic()
     running.fill_cards(stop)
     if stop.is_set():
@@ -110,4 +110,5 @@ def _line(bay: BayStatus) -> str:
     bar = "█" * int(BAR * share) + "░" * (BAR - int(BAR * share))
     left = f"{bay.seconds_left} s left" if bay.seconds_left else ""
     who = bay.officer_name or bay.officer_number or ""
-    return f"  bay {bay.number}  {who} {bay.recorder_serial or ''}  {bar} {bay.state} {bay.files_done}/{bay.files_total} {left}"
+    files = f"{bay.files_done}/{bay.files_total}"
+    return f"  bay {bay.number}  {who} {bay.recorder_serial or ''}  {bar} {bay.state} {files} {left}"

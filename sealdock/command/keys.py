@@ -30,6 +30,6 @@ def unlock(settings: Path, passphrase_file: Path | None) -> None:
 @click.pass_context
 def status(context: click.Context) -> None:
     """Say whether footage can be watched: 0 unlocked, 1 locked."""
-    unlocked = Station.load(context.obj).keyd("console").status().unlocked
+    unlocked = Station.load(context.obj).keyd("console").status().is_unlocked
     click.echo("unlocked" if unlocked else "locked: run `sealdock keyd unlock`")
     context.exit(Exit.YES if unlocked else Exit.NO)

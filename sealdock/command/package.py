@@ -11,11 +11,12 @@ from sqlalchemy import select
 from casework.case import CaseFile
 from casework.disclosure import request_disclosure
 from casework.exhibit import exhibits
-from casework.package_verify import verify as verify_package
+from casework.package_verify import PackageReport, verify_package
 from sealdock.command.option import json_option, key_option, trusted_key
-from sealdock.wiring import Station
+from sealdock.wiring import Station, console_context
 from vault.outbox import wait_sequenced
 from webconsole.auth.account import find_account
+from webconsole.packing import assemble
 
 SEQUENCED_WITHIN_S = 15.0
 
@@ -55,7 +56,7 @@ def build(
         )
     submitter.ring()
     grant = wait_sequenced(station.db, disclosure.entry_id, SEQUENCED_WITHIN_S)
-    made = station.packager(grant).package(disclosure.package_id)
+    made = assemble(console_context(station), disclosure.package_id)
     made.build(out)
     click.echo(f"{out}: {len(chosen)} recordings, {made.size:,} bytes. Entry {grant} says who got it.")
 
@@ -68,5 +69,11 @@ def build(
 def verify(context: click.Context, directory: Path, key: str | None, as_json: bool) -> None:
     """Check a package: 0 authentic under --key, 1 wrong, 3 consistent but no key from outside confirms it."""
     report = verify_package(directory, trusted_key(key))
-    click.echo(json.dumps(report.to_json(), ensure_ascii=False) if as_json else report.text())
+    click.echo(json.dumps(report.to_json(), ensure_ascii=False) if as_json else _told(report))
     context.exit(report.exit_code)
+
+
+def _told(report: PackageReport) -> str:
+    lines = [report.sentence.format(**report.parameters)]
+    lines += [f"  WRONG  {finding.path}: {finding.sentence}" for finding in report.findings]
+    return "\n".join(lines)

@@ -69,7 +69,7 @@ def init(directory: Path, keys: Path, passphrase_file: Path | None, recovery_rec
 @vault.command()
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--keys", "key_file", type=click.Path(exists=True, path_type=Path),
-              help="An age identity file (recovery, root or bucket), or root.age: also prove every plaintext.")  # fmt: skip
+              help="An age identity file, or root.age: also prove every plaintext.")  # fmt: skip
 @click.option("--passphrase-file", type=click.Path(exists=True, path_type=Path), help="For --keys root.age.")
 @click.option("--against", multiple=True, type=click.Path(exists=True, path_type=Path),
               help="An earlier checkpoint or receipt that this log must extend; may be repeated.")  # fmt: skip
@@ -147,7 +147,7 @@ def export(settings: Path, entry_id: str, out: Path, username: str, reason: str)
         )
     submitter.ring()
     grant = wait_sequenced(station.db, grant_id, SEQUENCED_WITHIN_S)
-    file_key = station.keyd("console").unwrap(index, grant)
+    file_key = station.keyd("console").unwrap(index, grant=grant)
     with (
         open_object(station.vault, index, station.reader.leaf(index), file_key) as source,
         out.open("xb") as target,

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from core.db import UtcDateTime
 ${imports if imports else ""}
 
 revision = ${repr(up_revision)}
