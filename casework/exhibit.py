@@ -170,7 +170,7 @@ def exhibits(session: Session, case_id: str) -> list[CaseExhibit]:
         .join(Recording, Recording.id == Exhibit.recording_id)
         .where(Exhibit.case_id == case_id)
         .order_by(Recording.happened_at, Recording.id)
-    ).tuples()
+    )
     order = {stage.value: place for place, stage in enumerate(Stage)}
     found = [CaseExhibit(exhibit, recording) for exhibit, recording in rows]
     return sorted(found, key=lambda each: order.get(each.exhibit.stage, len(order)))
@@ -183,7 +183,7 @@ def links_of(session: Session, recording_id: str) -> list[RecordingLink]:
         .join(CaseFile, CaseFile.id == Exhibit.case_id)
         .where(Exhibit.recording_id == recording_id)
         .order_by(Exhibit.linked_at)
-    ).tuples()
+    )
     return [RecordingLink(exhibit, case) for exhibit, case in rows]
 
 

@@ -23,9 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from casework.field import CaseworkError
-from casework.package.bag_check import Finding, Progress, check_bag, report_order
+from casework.package.bag_check import Progress, check_bag
 from casework.package.content import key_fingerprint
 from casework.package.evidence_check import EvidenceCheck
+from casework.package.finding import Finding, report_order
+from casework.package.proof_check import ProofCheck
 from core.errors import Exit
 from vault.note import VerifierKey
 
@@ -120,17 +122,21 @@ def verify_package(
     if directory.is_symlink() or not directory.is_dir():
         raise NoPackageError(path=directory)
     bag = check_bag(directory, progress)  # 1-3
-    evidence = EvidenceCheck(bag, verifier)
-    if bag.digests:
-        evidence.run()  # 4-10
+    if not bag.digests:
+        return PackageReport(
+            report_order(bag.findings), None, verifier is not None, {"files": len(bag.sizes)}
+        )
+    proof = ProofCheck(bag, verifier)  # 4-5
+    evidence = EvidenceCheck(bag, proof)
+    evidence.run()  # 6-10
     return PackageReport(
-        findings=report_order([*bag.findings, *evidence.findings]),
-        key=evidence.key,
+        findings=report_order(bag.findings),
+        key=proof.key,
         is_key_from_outside=verifier is not None,
         counts={
             "files": len(bag.sizes),
             "recordings": evidence.recordings,
-            "receipts": evidence.receipts,
+            "receipts": len(proof.receipts),
             "custody_lines": evidence.custody_lines,
         },
     )

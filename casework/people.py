@@ -216,7 +216,7 @@ def officer_names(session: Session, numbers: Iterable[str]) -> dict[str, str]:
     """Names by officer number, for a page of rows in one query."""
     wanted = set(numbers)
     found = session.execute(select(Officer.number, Officer.name).where(Officer.number.in_(wanted)))
-    return dict(found.tuples().all())
+    return {row.number: row.name for row in found}
 
 
 def actor_name(session: Session, account_id: str, at: datetime) -> ActorName | None:

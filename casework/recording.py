@@ -185,11 +185,11 @@ def _started(written: str | None, zone: str) -> tuple[datetime | None, str | Non
         return None, None
     try:
         moment = datetime.fromisoformat(written)
-    except ValueError:
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC), str(moment.tzinfo)
+        return moment.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC), zone
+    except (ValueError, OverflowError):  # a clock that was never set; what it wrote stays in `started_text`
         return None, None
-    if moment.tzinfo is not None:
-        return moment.astimezone(UTC), str(moment.tzinfo)
-    return moment.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC), zone
 
 
 def _narrowed(wanted: RecordingFilter) -> Select[Recording]:

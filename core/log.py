@@ -19,7 +19,7 @@ def configure(process: str, *, human: bool | None = None) -> None:
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
-    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.INFO, force=True)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING, force=True)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -82,7 +82,7 @@ def _blkid(device: Path, offset: int) -> dict[str, str]:
 
 
 def _partitions(device: Path) -> list[tuple[int, int]]:
-    done = run(["partx", "--show", "--raw", "--noheadings", "--output", "START,SECTORS", str(device)], device)
+    done = run(["partx", "--raw", "--noheadings", "--output", "START,SECTORS", str(device)], device)
     rows = [line.split() for line in done.stdout.splitlines()]
     return [(int(row[0]), int(row[1])) for row in rows if len(row) == 2]  # noqa: PLR2004
 

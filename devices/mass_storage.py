@@ -63,13 +63,12 @@ class Medium:
     transport: str
     identity: Identity
     presence: Presence
-    tells_time: bool = True
     release: Callable[[], None] = lambda: None
 
     def list(self) -> Listing:
         """Walk it once. Raises OSError or DepartedError when it cannot be read at all."""
         self.presence.check()
-        tree = Tree(self.root, tells_time=self.tells_time)
+        tree = Tree(self.root)
         try:
             entries = tuple(tree.walk())
         except BaseException:
@@ -141,10 +140,8 @@ class MassStorage:
         self._listing.close()
 
     def _leaves_out(self, entry: Entry, left_out: set[bytes]) -> bool:
-        if entry.path.rpartition(b"/")[0] in left_out:
-            out = True
-        else:
-            out = is_ignored(self._profile, entry.shown_path)
+        is_below = entry.path.rpartition(b"/")[0] in left_out
+        out = is_below or is_ignored(self._profile, entry.shown_path)
         if out and entry.kind is Kind.DIRECTORY:
             left_out.add(entry.path)
         return out

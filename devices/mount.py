@@ -33,11 +33,10 @@ _log = log.get(__name__)
 
 @dataclass
 class Mount:
-    """A mounted, read-only tree. `tells_time` is False where the driver misreads the files' times."""
+    """A mounted, read-only tree, and by what."""
 
     root: Path
     transport: str
-    tells_time: bool = True
     _after: Callable[[], None] = field(default=lambda: None, repr=False)
 
     def close(self) -> None:
@@ -48,11 +47,10 @@ class Mount:
 
 @dataclass(frozen=True)
 class Rung:
-    """One way of mounting: its name in receipts, the program, and whether its file times can be believed."""
+    """One way of mounting: its name in receipts and the program."""
 
     transport: str
     argv: Callable[[str, Path, Path], list[str]]
-    tells_time: bool = True
 
 
 def _kernel(kind: str, device: Path, target: Path) -> list[str]:
@@ -63,15 +61,11 @@ def _exfat_fuse(_kind: str, device: Path, target: Path) -> list[str]:
     return ["mount.exfat-fuse", "-o", SAFE, str(device), str(target)]
 
 
-def _fusefat(_kind: str, device: Path, target: Path) -> list[str]:
-    return ["fusefat", "-o", SAFE, str(device), str(target)]
-
-
 KERNEL = Rung("kernel", _kernel)
 LADDER = {
     "exfat": (KERNEL, Rung("exfat-fuse", _exfat_fuse)),
-    # fusefat 0.1a gives the month after the right one (seen here), so its times are left out of the record
-    "vfat": (KERNEL, Rung("fusefat", _fusefat, tells_time=False)),
+    # no FUSE rung: Debian's fusefat 0.1a dates files a month late and lists the volume label as a file (seen here)
+    "vfat": (KERNEL,),
     "ext4": (KERNEL,),
     "ext3": (KERNEL,),
     "ext2": (KERNEL,),
@@ -88,7 +82,7 @@ def mount_read_only(device: Path, kind: str, mounts: Path, shown: str) -> Mount:
     for rung in LADDER[kind]:
         refusal = _climb(rung, device, kind, target)
         if refusal is None:
-            return Mount(target, rung.transport, rung.tells_time, lambda: _unmount(target))
+            return Mount(target, rung.transport, lambda: _unmount(target))
         refusals.append(f"{rung.transport}: {refusal}")
     target.rmdir()
     raise NotMountableError(device=shown, fs_type=kind, why="; ".join(refusals))

@@ -7,11 +7,12 @@ together. A site may add files or replace a shipped one by giving its `id` (docs
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -142,9 +143,10 @@ class Profile(_Table):
         return Medium.OTHER
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of a profile file; firmware_profiles/schema.json is this."""
-    return Profile.model_json_schema(by_alias=True)
+def schema_text() -> str:
+    """The JSON Schema of a profile file; firmware_profiles/schema.json is exactly this."""
+    schema = Profile.model_json_schema(by_alias=True)
+    return json.dumps(schema, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def load_profiles(shipped: Path = SHIPPED, site: Path | None = None) -> tuple[Profile, ...]:

@@ -28,7 +28,7 @@ class SourceFile:
     """One regular file on a recorder, with what its name says.
 
     `path` is raw bytes relative to the medium's root, `/` between parts. `shown_path` and `name` are for
-    people. `modified_at` is None when the way of reading cannot be trusted with times. `started_at` is the
+    people. `modified_at` is None when no calendar has it. `started_at` is the
     local time written in the name, without a zone: the recorder's own clock, right or wrong.
     """
 

@@ -78,17 +78,10 @@ _REFUSED_TYPES = {
 class Tree:
     """One directory tree, held by a descriptor of its root."""
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        max_depth: int = MAX_DEPTH,
-        max_entries: int = MAX_ENTRIES,
-        tells_time: bool = True,
-    ) -> None:
+    def __init__(self, root: Path, *, max_depth: int = MAX_DEPTH, max_entries: int = MAX_ENTRIES) -> None:
         self._root = os.open(root, _DIRECTORY)
         self._device = os.fstat(self._root).st_dev
-        self._max_depth, self._max_entries, self._tells_time = max_depth, max_entries, tells_time
+        self._max_depth, self._max_entries = max_depth, max_entries
 
     def walk(self, is_ignored: Callable[[str], bool] = lambda _path: False) -> Iterator[Entry]:
         """Every entry, folder by folder, names in byte order. Raises OSError only when the medium is gone."""
@@ -180,7 +173,7 @@ class Tree:
             return Entry(path, Kind.REFUSED, reason=refusal)
         if stat.S_ISDIR(facts.st_mode):
             return Entry(path, Kind.DIRECTORY)
-        return Entry(path, Kind.FILE, facts.st_size, _moment(facts) if self._tells_time else None)
+        return Entry(path, Kind.FILE, facts.st_size, _moment(facts))
 
 
 def _checked(name: bytes) -> bytes:

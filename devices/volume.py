@@ -38,7 +38,7 @@ def open_volume(arrival: Arrival, presence: Presence, mounts: Path) -> Medium:
     else:
         mount = _mount_emulated(arrival, read_plug(arrival.emulated_by), mounts)
     identity = Identity(arrival.serial, arrival.vendor_id, arrival.product_id, arrival.label)
-    return Medium(mount.root, mount.transport, identity, presence, mount.tells_time, mount.close)
+    return Medium(mount.root, mount.transport, identity, presence, mount.close)
 
 
 def mount_image(image: Path, mounts: Path, shown: str) -> Mount:

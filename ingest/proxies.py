@@ -40,13 +40,13 @@ from media.proxy import MIME, Proxy
 from media.sandbox import Limits
 from vault.derived import Derivative, DerivedStore
 from vault.entry import Leaf
-from vault.index import EntryRow
+from vault.index import EntryAbout, EntryRow
 from vault.keyd import KeydClient, KeydLockedError, KeydUnreachableError, RateLimitedError
 from vault.ledger import LogReader
 from vault.note import SigningKey
 from vault.objects import Vault, open_object
 from vault.payload import PayloadError
-from vault.outbox import AppliedEntry, NotSequencedError, Projections, RowState, Submitter, find
+from vault.outbox import AppliedEntry, NotSequencedError, OutboxRow, Projections, RowState, Submitter, find
 from vault.spool import SealedSpool
 from vault.submission import Draft
 
@@ -156,11 +156,26 @@ def _restore(job: Job, workshop: Workshop, place: int, leaf: Leaf) -> bool:
     except SealdockError as cause:
         _LOG.warning("a stored index is damaged and is made again", recording=leaf.id, why=str(cause))
         return False
-    usable = {name for name in workshop.derived.list(leaf.id) if workshop.derived.find(leaf.id, name)}
+    names = workshop.derived.list(leaf.id)
+    usable = [made for name in names if (made := workshop.derived.find(leaf.id, name)) is not None]
+    has_proxy = any(made.rendition == "proxy" for made in usable)
     with workshop.db.writing() as session:
-        play = media_facts.take(session, leaf.id, facts, usable)
-        _finish_index(session, job, leaf.id, needs_proxy=play is Play.PROXY and "proxy" not in usable)
+        play = media_facts.take(session, leaf.id, facts, {made.rendition for made in usable})
+        if not _is_entered(session, leaf.id):  # killed between the files and their entry
+            workshop.submitter.submit(session, _derive(leaf.id, usable))
+        _finish_index(session, job, leaf.id, needs_proxy=play is Play.PROXY and not has_proxy)
+    workshop.submitter.ring()
     return True
+
+
+def _is_entered(session: Session, recording_id: str) -> bool:
+    """Whether the log, or the outbox on its way there, has an entry about derivatives of this recording."""
+    about = select(EntryRow.index).join(EntryAbout, EntryAbout.index == EntryRow.index)
+    on_log = about.where(EntryAbout.subject_id == recording_id, EntryRow.type == "derive").limit(1)
+    waiting = select(OutboxRow.note).where(OutboxRow.type == "derive", OutboxRow.state == RowState.PENDING)
+    if session.scalar(on_log) is not None:
+        return True
+    return any(recording_id in note for note in session.scalars(waiting))
 
 
 def _finish_index(session: Session, job: Job, recording_id: str, *, needs_proxy: bool) -> None:

@@ -53,7 +53,12 @@ class FragmentedStream:
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """The bytes of `piece` that belong to the body, in order. Raises FragmentError."""
-        view = memoryview(piece)
+        try:
+            yield from self._feed(memoryview(piece))
+        except (struct.error, IndexError) as cause:
+            raise FragmentError(why="a box is too short") from cause
+
+    def _feed(self, view: memoryview) -> Iterator[bytes]:
         while view:
             if self._left:
                 taken = view[: self._left]
@@ -72,12 +77,10 @@ class FragmentedStream:
         self._close()
         if self._left or self._pending or not self._timescale or not self._fragments:
             raise FragmentError(why="it breaks off")
-        return bytes(self._head) + self._index()
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds of media seen so far, of fragments that are whole."""
-        return sum(f.duration for f in self._fragments) / self._timescale if self._fragments else 0.0
+        try:
+            return bytes(self._head) + self._index()
+        except struct.error as cause:
+            raise FragmentError(why="its times or sizes are beyond what an index can say") from cause
 
     def _gather(self, view: memoryview) -> memoryview:
         """Collect a box header, and for a moof all of it."""
@@ -119,7 +122,7 @@ class FragmentedStream:
             self._describe(memoryview(self._head))
 
     def _keeping_ftyp(self) -> bool:
-        size, _ = _BOX.unpack_from(self._head)
+        size: int = _BOX.unpack_from(self._head)[0]
         return len(self._head) <= size
 
     def _count(self, size: int) -> None:
@@ -150,7 +153,8 @@ class FragmentedStream:
             if kind == b"traf" and struct.unpack_from(">I", child(traf, b"tfhd"), 4)[0] == self._track:
                 tfdt = child(traf, b"tfdt")
                 start = struct.unpack_from(">Q" if tfdt[0] else ">I", tfdt, 4)[0]
-                return start, sum(self._run(b, traf) for k, b in boxes(traf) if k == b"trun")
+                duration = sum(self._run(body, traf) for name, body in boxes(traf) if name == b"trun")
+                return start, duration
         return (self._fragments[-1].start + self._fragments[-1].duration if self._fragments else 0), 0
 
     def _run(self, trun: memoryview, traf: memoryview) -> int:

@@ -1,35 +1,47 @@
 """The command line (docs/operations/commands.md is the contract).
 
 Exit codes: 0 yes, 1 no (a check failed), 2 wrong use, 3 cannot. An error is one or more sentences on standard
-error, never a traceback; `--debug` shows where it came from to whoever mends it.
+error, never a traceback; `--debug` shows where it came from to whoever mends it. A command's modules are
+imported when it is called, so that checking a receipt does not load a dock.
 """
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from core.errors import Exit, SealdockError
-from sealdock.command import (
-    database,
-    demonstrate,
-    dock,
-    ingest,
-    keys,
-    package,
-    profile,
-    receipt,
-    run,
-    user,
-    vault,
-)
 
 DEFAULT_SETTINGS = Path("/etc/sealdock/sealdock.toml")
+COMMANDS = {
+    "vault": "vault", "receipt": "receipt", "package": "package", "profile": "profile", "ingest": "ingest",
+    "dock": "dock", "doctor": "dock", "user": "user", "keyd": "keys", "db": "database", "run": "run",
+    "demo": "demonstrate",
+}  # fmt: skip
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class Commands(click.Group):
+    """The group of all commands, each found in its module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """All names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command, or None for a name that there is none of."""
+        if cmd_name not in COMMANDS:
+            return None
+        found = getattr(import_module(f"sealdock.command.{COMMANDS[cmd_name]}"), cmd_name)
+        return found if isinstance(found, click.Command) else None
+
+
+@click.command(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.option(
     "--settings", type=click.Path(path_type=Path), default=DEFAULT_SETTINGS, envvar="SEALDOCK_SETTINGS",
     show_default=True, show_envvar=True, help="The station's settings file.",
@@ -43,26 +55,25 @@ def sealdock(context: click.Context, settings: Path, debug: bool) -> None:
     context.meta["sealdock.debug"] = debug
 
 
-for _group in (
-    vault.vault, receipt.receipt, package.package, profile.profile, dock.dock, dock.doctor, user.user,
-    database.db, keys.keyd, run.run, ingest.ingest, demonstrate.demo,
-):  # fmt: skip
-    sealdock.add_command(_group)
-
-
-def main() -> None:
-    """Run the command line; turn every expected error into sentences and an exit code."""
-    debug = "--debug" in sys.argv
+def main() -> NoReturn:
+    """Run the command line; turn every error into sentences and an exit code."""
     try:
         code = sealdock.main(standalone_mode=False)
-    except SealdockError as error:
-        if debug:
-            raise
-        click.echo(f"{error.code}: {error}", err=True)
-        sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(Exit.WRONG_USE)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except (SealdockError, OSError) as error:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(_sentence(error), err=True)
+        sys.exit(error.exit_code if isinstance(error, SealdockError) else Exit.CANNOT)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _sentence(error: SealdockError | OSError) -> str:
+    if isinstance(error, SealdockError):
+        return f"{error.code}: {error}"
+    place = f"{error.filename}: " if error.filename else ""
+    return f"sealdock.system: {place}{error.strerror or error}. Nothing more was done; check the path and your rights."

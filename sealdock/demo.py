@@ -198,11 +198,9 @@ def wait_docked(demo: Demo, show: Callable[[DockStatus], None], stop: threading.
     deadline = time.monotonic() + DOCKED_WITHIN_S
     while time.monotonic() < deadline and not stop.wait(0.25):
         status = read_status(demo.state / "run" / "dock.json")
-        if status is None:
-            continue
         show(status)
         states = [bay.state for bay in status.bays[: len(CARDS)]]
-        if all(state is TileState.SEALED for state in states):
+        if len(states) == len(CARDS) and all(state is TileState.SEALED for state in states):
             return
         if stuck := [state for state in states if state in NEEDS_A_PERSON]:
             raise DemoError(why=f"a bay says '{stuck[0]}'", logs=demo.logs)

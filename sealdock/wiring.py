@@ -19,6 +19,7 @@ from casework.people import officer_names
 from core.bell import Bell
 from core.db import Database
 from core.durable import make_directory
+from core.errors import SealdockError
 from core.settings import MEBIBYTE, Settings, load
 from devices.detect import Detector, UdevDetector
 from devices.emulation import EmulationDetector
@@ -43,6 +44,16 @@ from webconsole.context import ConsoleContext
 from webconsole.serve import serve
 
 PASSPHRASE_CREDENTIAL = "root-passphrase"  # noqa: S105  a systemd credential's name (systemd.exec, LoadCredential=)
+
+
+class MissingKeyError(SealdockError):
+    """A process cannot read its own key."""
+
+    code = "sealdock.missing_key"
+    sentence = (
+        "The key {path} cannot be read ({why}). Nothing was started or changed. `sealdock vault init` makes the keys; "
+        "each process reads only its own, so run the command as that process's user."
+    )
 
 
 @dataclass(frozen=True)
@@ -93,8 +104,12 @@ class Station:
         return Rules()
 
     def key(self, name: str) -> SigningKey:
-        """A process's signing key."""
-        return SigningKey.read(self.settings.keys / f"{name}.key")
+        """A process's signing key. Raises MissingKeyError."""
+        path = self.settings.keys / f"{name}.key"
+        try:
+            return SigningKey.read(path)
+        except OSError as cause:
+            raise MissingKeyError(path=path, why=cause.strerror) from cause
 
     def submitter(self, process: str) -> Submitter:
         """Puts entries into the outbox as `process`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyrage  # type: ignore[import-untyped]  # it ships no type information
+import pyrage
 
 from core.clock import new_id, stamp, utc_now
 from core.digest import sha256_hex
@@ -46,6 +46,16 @@ class NotEmptyError(VaultError):
     exit_code = Exit.WRONG_USE
 
 
+class FoundingError(VaultError):
+    """The disk refused while the vault was being made."""
+
+    code = "vault.founding"
+    sentence = (
+        "The vault could not be made at {path} ({why}). What lies there now is no vault and holds no evidence: "
+        "remove it, mend the cause and try again."
+    )
+
+
 class WeakPassphraseError(VaultError):
     """A passphrase that protects nothing."""
 
@@ -75,9 +85,25 @@ def initialise(
 ) -> VaultIdentity:
     """Make a vault in `directory` and its secrets in `keys_directory`; both must be empty or not exist.
 
-    Raises NotEmptyError, WeakPassphraseError, KeyTextError for a recovery recipient that is none.
+    Raises NotEmptyError, WeakPassphraseError, FoundingError, or KeyTextError for a recovery recipient that is none.
     """
     _check(directory, keys_directory, passphrase)
+    try:
+        return _found(directory, keys_directory, passphrase, recovery_recipient)
+    except OSError as cause:
+        path = cause.filename or directory
+        raise FoundingError(path=path, why=cause.strerror or str(cause)) from cause
+
+
+def fingerprint(public_key: bytes) -> str:
+    """SHA-256 of a raw public key in groups of four hexadecimal digits, to be read aloud and compared."""
+    digest = sha256_hex(public_key)
+    return " ".join(digest[i : i + 4] for i in range(0, len(digest), 4))
+
+
+def _found(
+    directory: Path, keys_directory: Path, passphrase: bytes, recovery_recipient: str | None
+) -> VaultIdentity:
     recovery = None if recovery_recipient else Identity.generate()
     recipient = Recipient.parse(recovery_recipient) if recovery_recipient else recovery.recipient  # type: ignore[union-attr]
     vault_id = new_id()
@@ -95,12 +121,6 @@ def initialise(
     return VaultIdentity(
         vault_id, log_key.vkey, fingerprint(log_key.verifier.public), recovery.text if recovery else None
     )
-
-
-def fingerprint(public_key: bytes) -> str:
-    """SHA-256 of a raw public key in groups of four hexadecimal digits, to be read aloud and compared."""
-    digest = sha256_hex(public_key)
-    return " ".join(digest[i : i + 4] for i in range(0, len(digest), 4))
 
 
 def _check(directory: Path, keys_directory: Path, passphrase: bytes) -> None:

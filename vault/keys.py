@@ -16,7 +16,7 @@ from pathlib import Path
 from secrets import token_hex
 from threading import Lock
 
-import pyrage  # type: ignore[import-untyped]  # it ships no type information
+import pyrage
 
 from core.canonical import CanonicalError, Json, decode, encode
 from core.digest import sha256_hex

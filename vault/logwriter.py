@@ -18,18 +18,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from core.durable import fsync_directory, make_directory, replace
+from core.durable import replace
 from vault.checkpoint import Checkpoint
-from vault.entry import Leaf, pack_bundle, unpack_bundle
+from vault.entry import Leaf, unpack_bundle
 from vault.error import VaultError
 from vault.ledger import LogReader
+from vault.logbatch import BatchFiles, Edge
 from vault.merkle import TILE_WIDTH, DirectoryTiles, Frontier, Tile, bundle_path, leaf_hash, tile_path
 from vault.note import SigningKey
 from vault.objects import Vault
-from vault.pack import FILE_MODE, PAIR_ROOM, Private, committed_length, encode_record, encode_slots
+from vault.pack import PAIR_ROOM, Private, committed_length
 
 BATCH_LIMIT = TILE_WIDTH  # so that a batch touches two bundles at most, and recovery knows where to look
 _FSYNCS_AT_ONCE = 6  # a journalling file system commits waiting fsyncs together
@@ -79,7 +81,10 @@ class LogKeyError(VaultError):
     """A signing key that is not this log's."""
 
     code = "vault.log_key"
-    sentence = "The signing key {name} is not the key of this vault ({expected}). Nothing was signed; check settings.keys."
+    sentence = (
+        "The signing key {name} is not the key of this vault ({expected}). Nothing was signed; "
+        "check `keys` in the settings."
+    )
 
 
 @dataclass(frozen=True)
@@ -89,15 +94,6 @@ class Appended:
     start: int
     checkpoint: Checkpoint
     note: bytes
-
-
-@dataclass
-class _State:
-    """The right edge of log and packs; replaced only by a batch that is durable."""
-
-    frontier: Frontier
-    bundle: list[bytes]  # entries of the last, unfinished bundle
-    pack_length: int  # committed bytes of its pack
 
 
 class LogWriter:
@@ -137,11 +133,9 @@ class LogWriter:
         try:
             checkpoint, note = self._write(batch, state)
         except OSError as cause:
-            full = cause.errno in {errno.ENOSPC, errno.EDQUOT}
-            path = cause.filename or self.vault.path
-            raise (LogFullError if full else LogWriteError)(
-                path=path, why=cause.strerror or str(cause)
-            ) from cause
+            kind = LogFullError if cause.errno in {errno.ENOSPC, errno.EDQUOT} else LogWriteError
+            why = cause.strerror or str(cause)
+            raise kind(path=cause.filename or self.vault.path, why=why) from cause
         self._state = state
         self._drop_partials(start)
         return Appended(start, checkpoint, note)
@@ -151,29 +145,29 @@ class LogWriter:
         self._disk.shutdown()
         self._lock.close()
 
-    def _write(self, batch: Sequence[tuple[Leaf, Private]], state: _State) -> tuple[Checkpoint, bytes]:
-        files = _Files(self.vault)
+    def _write(self, batch: Sequence[tuple[Leaf, Private]], state: Edge) -> tuple[Checkpoint, bytes]:
         filled: list[Tile] = []
-        for entries in _by_bundle(batch, state.frontier.size):
-            files.packs_and_slots(state, [private for _, private in entries])
-            for leaf, _ in entries:
-                raw = leaf.canonical()
-                state.bundle.append(raw)
-                filled += state.frontier.add(leaf_hash(raw))
-            files.bundle(state)
-        files.tiles(filled, state.frontier)
-        files.make_durable(self._disk)
+        with BatchFiles(self.vault) as files:
+            for entries in _by_bundle(batch, state.frontier.size):
+                files.packs_and_slots(state, [private for _, private in entries])
+                for leaf, _ in entries:
+                    raw = leaf.canonical()
+                    state.bundle.append(raw)
+                    filled += state.frontier.add(leaf_hash(raw))
+                files.bundle(state)
+            files.tiles(filled, state.frontier)
+            files.make_durable(self._disk)
         checkpoint = Checkpoint(self.vault.origin, state.frontier.size, state.frontier.root())
         note = checkpoint.signed(self._key)
         replace(self.vault.log_path / "checkpoint", note)
         return checkpoint, note
 
-    def _recover(self) -> _State:
+    def _recover(self) -> Edge:
         head = self.vault.log_path / "checkpoint"
         if not head.exists() and not (self.vault.path / "vault.json").exists():
-            return _State(
+            return Edge(
                 Frontier(), [], 0
-            )  # a vault being founded: its first batch makes the first checkpoint
+            )  # a vault being founded; its first batch makes the first checkpoint
         checkpoint, _ = LogReader(self.vault).checkpoint()
         size = checkpoint.size
         frontier = Frontier.resume(DirectoryTiles(self.vault.log_path, size), size)
@@ -182,7 +176,7 @@ class LogWriter:
         self._check_edge(checkpoint, frontier, bundle)
         pack_length = committed_length(self.vault.packs.path(number), width)
         self._cut(size, pack_length)
-        return _State(frontier, bundle, pack_length)
+        return Edge(frontier, bundle, pack_length)
 
     def _check_edge(self, checkpoint: Checkpoint, frontier: Frontier, bundle: list[bytes]) -> None:
         lowest = next((tile.hashes for tile in frontier.partial_tiles() if tile.level == 0), ())
@@ -198,113 +192,46 @@ class LogWriter:
         _shorten(self.vault.slots.path(number), width * PAIR_ROOM)
         for store in (self.vault.packs, self.vault.slots):
             store.path(number + 1).unlink(missing_ok=True)
-        names: list[Callable[[int, int], str]] = [bundle_path]
+        self._cut_tile(size, bundle_path)
         level = 0
-        while size >> 8 * level or not level:
-            names.append(lambda n, w, level=level: tile_path(level, n, w))  # type: ignore[misc]
+        while level == 0 or size >> 8 * (
+            level - 1
+        ):  # one level more than there is: the batch may have begun it
+            self._cut_tile(size >> 8 * level, partial(tile_path, level))
             level += 1
-        for depth, name in enumerate(names):
-            whole, part = divmod(size >> 8 * max(0, depth - 1), TILE_WIDTH)
-            self._cut_tile(whole, part, name)
 
-    def _cut_tile(self, number: int, width: int, name: Callable[[int, int], str]) -> None:
+    def _cut_tile(self, count: int, name: Callable[[int, int], str]) -> None:
         """Only the tile at the edge and the one after it can have been touched by the batch that was cut short."""
-        log = self.vault.log_path
-        for later in (log / name(number, TILE_WIDTH), log / name(number + 1, TILE_WIDTH)):
-            later.unlink(missing_ok=True)
-        for kept, directory in (
-            (width, (log / name(number, 1)).parent), (0, (log / name(number + 1, 1)).parent),
-        ):  # fmt: skip
-            for partial in directory.glob("*") if directory.is_dir() else ():
-                if not partial.name.isdigit() or int(partial.name) > kept:
-                    partial.unlink()
+        number, width = divmod(count, TILE_WIDTH)
+        for later, kept in ((number, width), (number + 1, 0)):
+            (self.vault.log_path / name(later, TILE_WIDTH)).unlink(missing_ok=True)
+            for part in self._partials(name(later, 1)):
+                if not part.name.isdigit() or int(part.name) > kept:
+                    part.unlink()
 
     def _drop_partials(self, start: int) -> None:
-        """Remove the partial tiles of the bundle before the one that this batch finished (tlog-tiles allows it).
+        """Remove partial tiles whose full tile is there (tlog-tiles allows it).
 
-        One bundle late, so that a reader who is in the middle of something finds what its checkpoint needs.
+        One tile late, so that a reader who is in the middle of something finds what its checkpoint needs.
         """
-        if self.size // TILE_WIDTH == start // TILE_WIDTH or not (before := start // TILE_WIDTH):
-            return
-        for name in (bundle_path(before - 1, 1), tile_path(0, before - 1, 1)):
-            directory = (self.vault.log_path / name).parent
-            for partial in directory.glob("*") if directory.is_dir() else ():
-                partial.unlink()
-            if directory.is_dir():
-                directory.rmdir()
+        level = 0
+        while (before := start >> 8 * (level + 1)) != self.size >> 8 * (level + 1):
+            names = [tile_path(level, before - 1, 1)] if before else []
+            if level == 0 and before:
+                names.append(bundle_path(before - 1, 1))
+            for name in names:
+                for part in self._partials(name):
+                    part.unlink()
+            level += 1
 
-
-class _Files:
-    """The files of one batch: written at once, made durable together."""
-
-    def __init__(self, vault: Vault) -> None:
-        self._vault = vault
-        self._open: list[tuple[BinaryIO, Path | None, Path]] = []  # file, temporary name, final name
-        self._directories: set[Path] = set()
-
-    def packs_and_slots(self, state: _State, privates: Sequence[Private]) -> None:
-        """Append bodies to the pack and put the slots in their places."""
-        number, first = divmod(state.frontier.size, TILE_WIDTH)
-        records = b"".join(encode_record(private.body) for private in privates)
-        length = state.pack_length if first else 0
-        self._write_at(self._vault.packs.path(number), length, records)
-        self._write_at(self._vault.slots.path(number), first * PAIR_ROOM, encode_slots(privates))
-        state.pack_length = length + len(records)
-
-    def bundle(self, state: _State) -> None:
-        """The bundle that the last entries went to; a full one is begun anew."""
-        number = (state.frontier.size - 1) // TILE_WIDTH
-        self._write_new(bundle_path(number, len(state.bundle)), pack_bundle(state.bundle))
-        if len(state.bundle) == TILE_WIDTH:
-            state.bundle = []
-
-    def tiles(self, filled: Sequence[Tile], frontier: Frontier) -> None:
-        """The tiles that were filled and the unfinished ones that changed with them."""
-        touched = {tile.level + 1 for tile in filled} | {0}
-        for tile in (*filled, *(tile for tile in frontier.partial_tiles() if tile.level in touched)):
-            self._write_new(tile.path, tile.raw)
-
-    def make_durable(self, disk: ThreadPoolExecutor) -> None:
-        """Step 1 and 2; a failed fsync is never tried again (ADR 0005)."""
-        try:
-            list(disk.map(os.fsync, [file.fileno() for file, _, _ in self._open]))
-        finally:
-            for file, _, _ in self._open:
-                file.close()
-        for _, temporary, final in self._open:
-            if temporary is not None:
-                temporary.replace(final)
-        list(disk.map(fsync_directory, self._directories))
-
-    def _write_at(self, path: Path, offset: int, content: bytes) -> None:
-        if not path.exists():
-            make_directory(path.parent)
-            self._directories.add(path.parent)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-        file = os.fdopen(descriptor, "r+b", buffering=0)
-        self._open.append((file, None, path))
-        _write_all(descriptor, content, offset)
-
-    def _write_new(self, name: str, content: bytes) -> None:
-        path = self._vault.log_path / name
-        make_directory(path.parent)
-        temporary = path.with_name(f".{path.name}.tmp")
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
-        self._open.append((os.fdopen(descriptor, "r+b", buffering=0), temporary, path))
-        _write_all(descriptor, content, 0)
-        self._directories.add(path.parent)
+    def _partials(self, name: str) -> list[Path]:
+        directory = (self.vault.log_path / name).parent
+        return list(directory.glob("*")) if directory.is_dir() else []
 
 
 def _by_bundle(batch: Sequence[tuple[Leaf, Private]], size: int) -> list[Sequence[tuple[Leaf, Private]]]:
     room = TILE_WIDTH - size % TILE_WIDTH
     return [part for part in (batch[:room], batch[room:]) if part]
-
-
-def _write_all(descriptor: int, content: bytes, offset: int) -> None:
-    view = memoryview(content)
-    while view:
-        count = os.pwrite(descriptor, view, offset)
-        view, offset = view[count:], offset + count
 
 
 def _lock(log: Path) -> BinaryIO:

@@ -51,5 +51,6 @@ def fill(source: SourceStream, room: memoryview, done: int) -> int:
 
 
 def stop_if_asked(cancel: Event | None) -> None:
+    """Raises CancelledError once `cancel` is set."""
     if cancel is not None and cancel.is_set():
         raise CancelledError

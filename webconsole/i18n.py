@@ -162,7 +162,7 @@ def human_size(size_bytes: int | None) -> Markup:
     """`1.2 GB`; every byte is in the title."""
     if size_bytes is None:
         return Markup('<span class="none">—</span>')
-    exact = ngettext("%(num)s byte", "%(num)s bytes", size_bytes, num=f"{size_bytes:,}")
+    exact = ngettext("%(exact)s byte", "%(exact)s bytes", size_bytes, exact=f"{size_bytes:,}")
     return Markup('<data class="tabular" value="{}" title="{}">{}</data>').format(
         size_bytes, exact, size_text(size_bytes)
     )

@@ -19,9 +19,11 @@ from casework.package.build import Package, Packager
 from casework.package.door import OriginalDoor
 from core.errors import SealdockError
 from ingest.media_facts import MediaFacts
+from vault.outbox import wait_sequenced
 from webconsole.context import ConsoleContext
 
 PROXY = "proxy"
+SEQUENCED_WITHIN_S = 5.0
 
 
 class Way(StrEnum):
@@ -55,7 +57,8 @@ class CopyDoor:
         made = self.context.derived.find(recording_id, PROXY) if facts and facts.play == PROXY else None
         if made is None:
             return None
-        file_key = self.context.keyd.unwrap_derived(made.note, made.key_slot, grant)
+        index = wait_sequenced(self.context.db, recording_id, SEQUENCED_WITHIN_S)
+        file_key = self.context.keyd.unwrap_derived(made.note, made.key_slot, index, grant=grant)
         return self.context.derived.open(recording_id, PROXY, file_key), made.size, made.sha256
 
 

@@ -13,18 +13,18 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from casework.package.finding import Finding
 from core.digest import Sha256
 
 CHUNK = 1024 * 1024
 TAG_LIMIT = 64 * 1024 * 1024  # bytes of a manifest: some 500,000 files
 FILE_LIMIT = 200_000  # files in one package
 DEPTH_LIMIT = 16  # directories below one another; ours has three
-SHOWN_LIMIT = 400  # characters of anything from outside that a report repeats
 
 DECLARATION, INFO = "bagit.txt", "bag-info.txt"
 MANIFEST, TAG_MANIFEST = "manifest-sha256.txt", "tagmanifest-sha256.txt"
@@ -33,55 +33,7 @@ _LINE = re.compile(r"([0-9a-f]{64})  (.+)")  # as we write it and as `sha256sum`
 _OXUM = re.compile(r"^Payload-Oxum: (\d{1,18})\.(\d{1,9})$", re.MULTILINE)
 _ESCAPES = (("%0D", "\r"), ("%0A", "\n"), ("%25", "%"))  # RFC 8493 section 2.1.3
 
-SENTENCES = {
-    "package.link": (
-        "{path} is a link or a device and not a file. It was not opened; a package has neither. "
-        "Do not use this package, ask for it again."
-    ),
-    "package.unsafe_path": (
-        "{path} names a place outside the package. It was not opened. "
-        "Do not use this package, ask for it again."
-    ),
-    "package.too_many": (
-        "{path} lies deeper, or among more files, than a package ever has. "
-        "This is not one of our packages and was not checked further."
-    ),
-    "package.no_tag": (
-        "{path} is missing or far too long, so the package cannot be checked. Ask for it again."
-    ),
-    "package.version": "{path} does not declare BagIt 1.0 in UTF-8. It was changed, or this is no package.",
-    "package.fetch": "{path} asks for files from elsewhere. A package is complete or it proves nothing.",
-    "package.line": "{path} was changed: line {line} is not a digest, two spaces and a path.",
-    "package.twice": "{path} is named twice in {manifest}, which was changed.",
-    "package.missing": "{path} is missing. The package is not complete; ask for it again.",
-    "package.extra": "{path} does not belong to the package. Somebody added it; do not rely on it.",
-    "package.changed": "{path} was changed: its digest is {found}, and {manifest} says {expected}.",
-    "package.oxum": (
-        "{path} says '{expected}' (bytes and files), and there are {found}. "
-        "Files were added, removed or changed in length."
-    ),
-    "package.oversize": (
-        "{path} is larger than the whole package says it is. It was not read; do not rely on it."
-    ),
-    "package.unreadable": "{path} cannot be read ({why}). Copy the package again and repeat the check.",
-}
-
 Progress = Callable[[int], None]  # bytes hashed so far
-
-
-@dataclass(frozen=True, order=True)
-class Finding:
-    """One thing that is wrong, with the file it is wrong with, in words that need nothing else."""
-
-    path: str
-    code: str
-    sentence: str
-
-    @classmethod
-    def make(cls, sentences: Mapping[str, str], code: str, path: str, **parameters: object) -> Finding:
-        """A finding; what came from outside is shown without control characters and cut short."""
-        shown = {name: _shown(value) for name, value in parameters.items()}
-        return cls(_shown(path), code, sentences[code].format(path=_shown(path), **shown))
 
 
 @dataclass
@@ -95,7 +47,7 @@ class BagCheck:
 
     def find(self, code: str, path: str, **parameters: object) -> None:
         """Note a finding."""
-        self.findings.append(Finding.make(SENTENCES, code, path, **parameters))
+        self.findings.append(Finding.make(code, path, **parameters))
 
     def below(self, *folders: str) -> list[str]:
         """The files in any of these folders."""
@@ -139,11 +91,6 @@ def is_inside(path: str) -> bool:
     parts = path.split("/")
     is_plain = all(part not in {"", ".", ".."} for part in parts)
     return is_plain and path.isprintable() and "\\" not in path and ":" not in parts[0]
-
-
-def report_order(findings: Iterable[Finding]) -> list[Finding]:
-    """Each finding once, by file, so that the same package always gives the same report."""
-    return sorted(set(findings))
 
 
 def _list(check: BagCheck) -> None:
@@ -260,8 +207,3 @@ def _unescaped(path: str) -> str:
     for escape, character in _ESCAPES:
         path = path.replace(escape, character)
     return path
-
-
-def _shown(value: object) -> str:
-    whole = str(value)[:SHOWN_LIMIT]
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in whole)

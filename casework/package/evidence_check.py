@@ -1,4 +1,4 @@
-"""Whether what a package says is what the log says (4 to 10 of casework.package_verify).
+"""Whether what a package says is what the log says (6 to 10 of casework.package_verify).
 
 One object checks one package whose files were listed and hashed before. It believes nothing that a receipt
 under the key does not say, and turns every disagreement into a finding that names the file.
@@ -12,15 +12,12 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from casework.package.bag_check import DECLARATION as BAGIT
-from casework.package.bag_check import INFO, MANIFEST, BagCheck, Finding
+from casework.package.bag_check import INFO, MANIFEST, BagCheck
 from casework.package.content import (
     CASE,
-    CHECKPOINT,
     DERIVATIVES,
     FORMAT,
-    LOG_KEY,
     ORIGINALS,
-    RECEIPTS,
     SEAL,
     CustodyExtract,
     CustodyStatement,
@@ -32,83 +29,37 @@ from casework.package.content import (
     receipt_path,
     seal_text,
 )
+from casework.package.proof_check import SMALL, ProofCheck, why
 from core.errors import SealdockError
-from vault.checkpoint import Checkpoint, parse_checkpoint
+from vault.checkpoint import Checkpoint
 from vault.entry import Leaf
 from vault.note import VerifierKey, open_note
 from vault.proof import Receipt
 
-SMALL = 1024 * 1024  # bytes: keys, checkpoints and receipts are far below
 STATEMENT_LIMIT = 64 * 1024 * 1024  # bytes of case.json or of one custody extract
-
-SENTENCES = {
-    "package.key": "{path} holds no key that can be read. It was changed; ask for the package again.",
-    "package.other_key": (
-        "{path} names another key than the one you brought. "
-        "The package is from another log, or your key is; do not rely on it until that is explained."
-    ),
-    "package.checkpoint": "{path} does not hold under the key ({why}). Nothing in this package is proven.",
-    "package.statement": "{path} is not what a package says of itself ({why}). It was changed.",
-    "package.receipt": "{path} does not prove its entry ({why}). It was changed or is from another log.",
-    "package.receipt_name": "{path} is the receipt of entry {found}. Receipts were exchanged.",
-    "package.receipt_checkpoint": (
-        "{path} speaks of another checkpoint than data/checkpoint. It was exchanged."
-    ),
-    "package.receipt_missing": "{path} is missing, so nothing proves the entry that it stands for.",
-    "package.log": "{path} describes another log than the checkpoint does: {what}. It was changed.",
-    "package.path": "{path} is not a place for an original or a derivative. data/case.json was changed.",
-    "package.unnamed": "{path} is not named in data/case.json. Somebody added it; do not rely on it.",
-    "package.not_ingest": "{path} is the receipt of a '{found}' entry and not of a sealed recording.",
-    "package.original": (
-        "{path} is not the file that was sealed: its digest is {found}, and the log says {expected}."
-    ),
-    "package.described": "{path} describes recording {id} otherwise than the log: {what}. It was changed.",
-    "package.derivative": "{path} is not the derivative that was made of this original. It was changed.",
-    "package.custody": "{path} says of entry {entry} otherwise than the log: {what}. It was changed.",
-    "package.export": "{path} does not agree with the export entry on the log: {what}. It was changed.",
-    "package.seal": (
-        "{path} does not show that the bureau's key sealed these manifests ({why}). "
-        "Originals with a receipt still stand; pages, names and reasons may not be the bureau's."
-    ),
-}
 
 M = TypeVar("M", bound=BaseModel)
 
 
 class EvidenceCheck:
-    """Obligations 4 to 10; after `run`, `findings`, `key` and the counts say what came of it."""
+    """Obligations 6 to 10; findings go to the bag's list, the counts stay here."""
 
-    def __init__(self, bag: BagCheck, outside: VerifierKey | None) -> None:
-        self._bag, self._outside = bag, outside
-        self._receipts: dict[str, Receipt] = {}
-        self.findings: list[Finding] = []
-        self.key: VerifierKey | None = None
+    def __init__(self, bag: BagCheck, proof: ProofCheck) -> None:
+        self._bag, self._proof = bag, proof
         self.recordings = self.custody_lines = 0
-
-    @property
-    def receipts(self) -> int:
-        """Receipts that hold."""
-        return len(self._receipts)
 
     def run(self) -> None:
         """Check as far as what is there allows; an obligation that others rest on ends the check."""
-        self.key = self._choose_key()
-        if self.key is None or (head := self._read_checkpoint(self.key)) is None:
+        key, checkpoint = self._proof.key, self._proof.checkpoint
+        statement = self._read(CASE, PackageStatement) if checkpoint else None
+        if key is None or checkpoint is None or statement is None:
             return
-        checkpoint, note = head
-        self._read_receipts(self.key, note)
-        statement = self._read(CASE, PackageStatement)
-        if statement is None:
-            return
-        self._check_log(statement, checkpoint, self.key)
+        self._check_log(statement, checkpoint, key)
         for recording in statement.recordings:
             self._check_recording(recording)
         self._check_nothing_else(statement)
         self._check_export(statement)
         self._check_seal(statement)
-
-    def _find(self, code: str, path: str, **parameters: object) -> None:
-        self.findings.append(Finding.make(SENTENCES, code, path, **parameters))
 
     def _check_log(self, statement: PackageStatement, checkpoint: Checkpoint, key: VerifierKey) -> None:
         """What case.json says of the log is what the checkpoint says."""
@@ -116,7 +67,7 @@ class EvidenceCheck:
         said = {"format": statement.format, "origin": log.origin, "size": log.size, "key": log.key}
         true = {"format": FORMAT, "origin": checkpoint.origin, "size": checkpoint.size, "key": key.vkey}
         for what in _differences(said, true):
-            self._find("package.log", CASE, what=what)
+            self._bag.find("package.log", CASE, what=what)
 
     def _check_recording(self, recording: RecordingStatement) -> None:
         self._check_original(recording)
@@ -126,18 +77,18 @@ class EvidenceCheck:
 
     def _check_original(self, recording: RecordingStatement) -> None:
         """6."""
-        path, receipt = recording.path, self._receipt(recording.id)
-        if path not in self._bag.below(ORIGINALS):
-            self._find("package.path", path)
+        path, receipt = recording.path, self._proof.receipt(recording.id)
+        if not self._is_below(ORIGINALS, path):
+            self._bag.find("package.path", path)
         if receipt is None:
             return
         leaf, sealed = receipt.leaf, receipt.leaf.object
         if leaf.type != "ingest" or sealed is None:
-            self._find("package.not_ingest", receipt_path(recording.id), found=leaf.type)
+            self._bag.find("package.not_ingest", receipt_path(recording.id), found=leaf.type)
             return
         found = self._bag.digests.get(path)
         if found is not None and found != sealed.sha256:
-            self._find("package.original", path, found=found, expected=sealed.sha256)
+            self._bag.find("package.original", path, found=found, expected=sealed.sha256)
         said = {
             "sha256": recording.sha256, "size": recording.size, "index": recording.index,
             "sealed_at": recording.sealed_at,
@@ -147,23 +98,23 @@ class EvidenceCheck:
             "sealed_at": leaf.time,
         }  # fmt: skip
         for what in _differences(said, true):
-            self._find("package.described", CASE, id=recording.id, what=what)
+            self._bag.find("package.described", CASE, id=recording.id, what=what)
 
     def _check_derivative(self, recording: RecordingStatement) -> None:
         """7."""
         derivative = recording.derivative
         if derivative is None:
             return
-        if derivative.path not in self._bag.below(DERIVATIVES):
-            self._find("package.path", derivative.path)
+        if not self._is_below(DERIVATIVES, derivative.path):
+            self._bag.find("package.path", derivative.path)
             return
         here = {"sha256": self._bag.digests.get(derivative.path), "size": self._bag.sizes[derivative.path]}
-        receipt = self._receipt(derivative.entry) if derivative.entry else None
+        receipt = self._proof.receipt(derivative.entry) if derivative.entry else None
         wrong = _differences({"sha256": derivative.sha256, "size": derivative.size}, here)
         if receipt is not None:
             wrong += _derive_differences(receipt.leaf, recording.id, derivative)
         if wrong:
-            self._find("package.derivative", derivative.path)
+            self._bag.find("package.derivative", derivative.path)
 
     def _check_custody(self, recording: RecordingStatement) -> None:
         """8."""
@@ -172,11 +123,11 @@ class EvidenceCheck:
         if extract is None:
             return
         if extract.recording != recording.id:
-            self._find("package.custody", path, entry=extract.recording, what="recording")
+            self._bag.find("package.custody", path, entry=extract.recording, what="recording")
         for line in extract.lines:
-            receipt = self._receipt(line.entry)
+            receipt = self._proof.receipt(line.entry)
             for what in _custody_differences(line, receipt, recording.id) if receipt else ():
-                self._find("package.custody", path, entry=line.entry, what=what)
+                self._bag.find("package.custody", path, entry=line.entry, what=what)
         self.custody_lines += len(extract.lines)
 
     def _check_nothing_else(self, statement: PackageStatement) -> None:
@@ -185,11 +136,11 @@ class EvidenceCheck:
         named |= {recording.derivative.path for recording in statement.recordings if recording.derivative}
         for path in self._bag.below(ORIGINALS, DERIVATIVES):
             if path not in named:
-                self._find("package.unnamed", path)
+                self._bag.find("package.unnamed", path)
 
     def _check_export(self, statement: PackageStatement) -> None:
         """9."""
-        export, receipt = statement.export, self._receipt(statement.export.entry)
+        export, receipt = statement.export, self._proof.receipt(statement.export.entry)
         if receipt is None:
             return
         leaf = receipt.leaf
@@ -204,11 +155,11 @@ class EvidenceCheck:
             "actor": leaf.actor,
         }  # fmt: skip
         for what in _differences(said, true):
-            self._find("package.export", CASE, what=what)
+            self._bag.find("package.export", CASE, what=what)
 
     def _check_seal(self, statement: PackageStatement) -> None:
         """10."""
-        export, note = self._receipts.get(statement.export.entry), self._bag.read(SEAL, SMALL)
+        export, note = self._proof.receipt(statement.export.entry), self._bag.read(SEAL, SMALL)
         if export is None or note is None:
             return
         digests = self._bag.digests
@@ -216,16 +167,16 @@ class EvidenceCheck:
         try:
             text = open_note(note, self._process_keys(export))
         except SealdockError as cause:
-            self._find("package.seal", SEAL, why=_why(cause))
+            self._bag.find("package.seal", SEAL, why=why(cause))
             return
         if text != seal_text(statement.package, lines.encode()):
-            self._find("package.seal", SEAL, why="it names other manifests")
+            self._bag.find("package.seal", SEAL, why="it names other manifests")
 
     def _process_keys(self, export: Receipt) -> list[VerifierKey]:
         """The newest key that the log registered, before the export, for the process that submitted it."""
         registered = [
             receipt
-            for receipt in self._receipts.values()
+            for receipt in self._proof.receipts
             if receipt.leaf.type == "key"
             and receipt.leaf.facts.get("name") == export.leaf.by
             and receipt.proof.index < export.proof.index
@@ -233,11 +184,8 @@ class EvidenceCheck:
         newest = max(registered, key=lambda receipt: receipt.proof.index, default=None)
         return [VerifierKey.parse(str(newest.leaf.facts.get("vkey")))] if newest else []
 
-    def _receipt(self, entry_id: str) -> Receipt | None:
-        """A receipt that holds; that it is missing is a finding, that it is wrong was one before."""
-        if receipt_path(entry_id) not in self._bag.sizes:
-            self._find("package.receipt_missing", receipt_path(entry_id))
-        return self._receipts.get(entry_id)
+    def _is_below(self, folder: str, path: str) -> bool:
+        return path.startswith(f"{folder}/") and path in self._bag.sizes
 
     def _read(self, path: str, shape: type[M]) -> M | None:
         raw = self._bag.read(path, STATEMENT_LIMIT)
@@ -247,7 +195,9 @@ class EvidenceCheck:
             return shape.model_validate_json(raw)
         except ValidationError as cause:
             first = cause.errors(include_input=False, include_url=False)[0]
-            self._find("package.statement", path, why=f"{'.'.join(map(str, first['loc']))}: {first['type']}")
+            self._bag.find(
+                "package.statement", path, why=f"{'.'.join(map(str, first['loc']))}: {first['type']}"
+            )
             return None
 
 
@@ -278,7 +228,3 @@ def _derive_differences(leaf: Leaf, recording_id: str, derivative: DerivativeSta
 def _differences(said: Mapping[str, object], true: Mapping[str, object]) -> list[str]:
     """The names under which two statements differ."""
     return [name for name, value in true.items() if said.get(name) != value]
-
-
-def _why(cause: SealdockError) -> str:
-    return str(cause.parameters.get("why", cause.code))

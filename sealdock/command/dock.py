@@ -26,8 +26,8 @@ def status(context: click.Context, as_json: bool) -> None:
     """What every bay is doing."""
     station = Station.load(context.obj)
     found = read_status(station.settings.run / "dock.json")
-    if found is None:
-        click.echo("The dock has not run yet; start sealdock-dockd.", err=True)
+    if not found.bays:
+        click.echo("The dock has not run yet, or has no bays; start sealdock-dockd.", err=True)
         context.exit(Exit.CANNOT)
     if as_json:
         click.echo(found.model_dump_json(exclude_none=True))

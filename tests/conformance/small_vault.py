@@ -39,7 +39,9 @@ class SmallVault:
     buckets: dict[str, Identity] = field(default_factory=dict)
     leaves: list[Leaf] = field(default_factory=list)
     originals: dict[int, bytes] = field(default_factory=dict)
-    private: dict[int, tuple[bytes, bytes, bytes]] = field(default_factory=dict)  # body slot, object slot, body
+    private: dict[int, tuple[bytes, bytes, bytes]] = field(
+        default_factory=dict
+    )  # body slot, object slot, body
 
     @property
     def verifier(self) -> VerifierKey:
@@ -77,7 +79,9 @@ class SmallVault:
         frontier = Frontier()
         for number, start in enumerate(range(0, len(self.leaves), 256)):
             leaves = self.leaves[start : start + 256]
-            self._put("log/" + bundle_path(number, len(leaves)), pack_bundle([leaf.canonical() for leaf in leaves]))
+            self._put(
+                "log/" + bundle_path(number, len(leaves)), pack_bundle([leaf.canonical() for leaf in leaves])
+            )
             self._write_private(number, range(start, start + len(leaves)))
             for leaf in leaves:
                 self._write_tiles(frontier.add(leaf.hash()))

@@ -17,8 +17,10 @@ from emulation.dock import Station, run_dockd, run_vaultd, wait_until
 from sqlalchemy import func, select
 
 from core.digest import sha256_hex
+from core.states import StateHistory
 from ingest.docking import DockingSession, SessionState
 from ingest.recording import IngestRecording, RecordingState
+from ingest.recovery import CRASHED
 from vault.ledger import LogReader
 from vault.verify import verify_vault
 
@@ -30,7 +32,7 @@ SIZES = (300_000, 1_200_000, 0, 5_000, 700_000, 90_000)
 
 
 class Processes:
-    """The station's processes, started from a server that has imported everything, so that a start takes milliseconds."""
+    """The station's processes, forked from a server that has imported everything: a start takes milliseconds."""
 
     def __init__(self, root: Path) -> None:
         self._root, self._running = root, dict[str, ForkServerProcess]()
@@ -77,7 +79,7 @@ def test_killed_processes_leave_nothing_lost_and_nothing_twice(
     tmp_path: Path, processes: Processes, card: Path, contents: dict[str, bytes], victims: tuple[str, ...]
 ) -> None:
     station = Station.make(tmp_path / "station")
-    moment = random.Random(os.urandom(8))
+    moment = random.SystemRandom()
     processes.start()
     for number in range(ROUNDS[victims]):
         serial = f"KILL{number:03d}"
@@ -88,10 +90,10 @@ def test_killed_processes_leave_nothing_lost_and_nothing_twice(
         processes.start()
         wait_until(lambda s=serial: _is_complete(station, s), lambda s=serial: _describe(station, s))
         control.unlink()
-        wait_until(lambda: _released(station) == number + 1, lambda: _released(station))
+        wait_until(lambda n=number: _released(station) == n + 1, lambda: _released(station))
     for name in RUNS:
         processes.kill(name)
-    _check_everything(station, contents, ROUNDS[victims])
+    _check_everything(station, contents, victims)
     station.stop()
 
 
@@ -115,8 +117,9 @@ def _describe(station: Station, serial: str) -> object:
         return [(r.shown_path, r.state, r.reason) for r in session.scalars(query)]
 
 
-def _check_everything(station: Station, contents: dict[str, bytes], cards: int) -> None:
+def _check_everything(station: Station, contents: dict[str, bytes], victims: tuple[str, ...]) -> None:
     """The log holds each file of each card once, with its bytes; nothing is left over anywhere."""
+    cards = ROUNDS[victims]
     with station.db.reading() as session:
         rows = list(session.scalars(select(IngestRecording)))
     assert {row.state for row in rows} == {RecordingState.RECEIPTED}
@@ -128,5 +131,9 @@ def _check_everything(station: Station, contents: dict[str, bytes], cards: int) 
     assert sealed == Counter(row.id for row in rows)
     assert sum(leaf.type == "session" for leaf in leaves) == cards
     assert list((station.vault.path / "incoming").iterdir()) == []
+    if "dockd" in victims:
+        with station.db.reading() as session:
+            crashed = session.scalars(select(StateHistory.after).where(StateHistory.reason == CRASHED)).all()
+        assert "interrupted" in crashed, "no kill ever hit an offload: the window is wrong"
     report = verify_vault(station.vault.path, station.vault.verifier)
     assert report.ok, report.failures

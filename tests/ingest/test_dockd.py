@@ -17,7 +17,7 @@ from vault.verify import verify_vault
 
 
 def test_a_docked_card_ends_as_receipts_that_verify_and_a_green_tile(
-    station, card: Path, footage: Path
+    station: Station, card: Path, footage: Path
 ) -> None:
     station.start_dockd()
     control = station.plug("a", image=str(card))

@@ -44,7 +44,9 @@ def _bomb() -> bytes:
     """A PNG of 60,000 x 60,000 black pixels in a few kilobytes."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
     lines = zlib.compress(bytes(60_001) * 50, 9)

@@ -118,7 +118,9 @@ def test_any_bytes_are_read_or_refused(blob: bytes) -> None:
 
 
 LINES = st.lists(
-    st.sampled_from([b"-> X25519 AAAA", b"-> ", b"->", b"--- ", b"---", b"A" * 64, b"A" * 43, b"", b"\r", b"-> scrypt x"]),
+    st.sampled_from(
+        [b"-> X25519 AAAA", b"-> ", b"->", b"--- ", b"---", b"A" * 64, b"A" * 43, b"", b"\r", b"-> scrypt x"]
+    ),
     max_size=8,
 )
 

@@ -192,20 +192,30 @@ def test_any_bundle_is_read_or_refused(raw: bytes) -> None:
     assert pack_bundle(entries) == raw
 
 
-@given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda text: text.encode(errors="replace"))))
+@given(
+    st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda text: text.encode(errors="replace")))
+)
 def test_any_bytes_are_refused(raw: bytes) -> None:
     with pytest.raises(VaultError):
         Leaf.parse(raw)
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
 
 
-@given(st.dictionaries(st.sampled_from(["v", "id", "type", "time", "by", "actor", "about", "facts", "object", "body"]), JSON))
+@given(
+    st.dictionaries(
+        st.sampled_from(["v", "id", "type", "time", "by", "actor", "about", "facts", "object", "body"]), JSON
+    )
+)
 def test_any_object_is_read_or_refused(value: dict[str, Any]) -> None:
     for candidate in (value, {**decode(WHOLE.canonical()), **value}):
         raw = encode(candidate)

@@ -70,7 +70,11 @@ def shelf() -> Shelf:
     return shelf
 
 
-SIZE = st.one_of(st.integers(1, 600), st.sampled_from([255, 256, 257, 511, 512, 65535, 65536, 65537]), st.integers(1, LIMIT))
+SIZE = st.one_of(
+    st.integers(1, 600),
+    st.sampled_from([255, 256, 257, 511, 512, 65535, 65536, 65537]),
+    st.integers(1, LIMIT),
+)
 
 
 @given(SIZE)
@@ -146,7 +150,11 @@ def test_one_more_entry_computes_one_tile(shelf: Shelf) -> None:
 
 def test_a_filled_tile_touches_the_level_above(shelf: Shelf) -> None:
     tiles, _ = tiles_for_append(shelf, 65_535, LEAVES[65_535:65_536])
-    assert [(tile.level, tile.number, len(tile.hashes)) for tile in tiles] == [(0, 255, 256), (1, 0, 256), (2, 0, 1)]
+    assert [(tile.level, tile.number, len(tile.hashes)) for tile in tiles] == [
+        (0, 255, 256),
+        (1, 0, 256),
+        (2, 0, 1),
+    ]
 
 
 def test_a_proof_reads_few_tiles(shelf: Shelf) -> None:

@@ -159,7 +159,9 @@ def test_no_byte_of_a_note_can_change(place: int, change: int) -> None:
         open_note(bytes(raw), [LOG.verifier])
 
 
-@given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda text: text.encode(errors="replace"))))
+@given(
+    st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda text: text.encode(errors="replace")))
+)
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     for candidate in (raw, raw + b"\n\n" + LINE):
         try:

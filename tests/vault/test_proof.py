@@ -17,7 +17,8 @@ from vault.proof import Proof, ProofFormatError, Receipt, Trust
 KEY, STRANGER = SigningKey.generate("sealdock/x"), SigningKey.generate("sealdock/x")
 TIME = "2026-11-23T06:05:04.000123Z"
 LEAVES = [
-    Leaf(id=f"01ARZ3NDEKTSV4RRFFQ69G5F{n:02d}", type="ingest", time=TIME, by="dockd", facts={"n": n}) for n in range(11)
+    Leaf(id=f"01ARZ3NDEKTSV4RRFFQ69G5F{n:02d}", type="ingest", time=TIME, by="dockd", facts={"n": n})
+    for n in range(11)
 ]
 
 

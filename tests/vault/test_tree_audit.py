@@ -67,7 +67,11 @@ def test_an_altered_entry_is_named_and_only_it(log: tuple[Path, Checkpoint], ind
     with altered(path, flipped(path, first + 2)):
         report, strange = audit(log)
     [finding] = report.failures
-    assert (finding.code, finding.file, finding.entry) == ("verify.bundle", f"log/{path.relative_to(log[0])}", index)
+    assert (finding.code, finding.file, finding.entry) == (
+        "verify.bundle",
+        f"log/{path.relative_to(log[0])}",
+        index,
+    )
     assert (finding.first, finding.last) == (first, first + 1 + len(entry(index)))
     assert not strange
     assert report.counts["lost"] == 1

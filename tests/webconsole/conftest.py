@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
+import shutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +16,25 @@ from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 
 import casework.projection
+import webconsole.routes  # noqa: F401  brings in every table that a page reads
 from casework.permission import Role
+from core.clock import new_id, utc_now
 from core.db import Database
 from core.settings import Settings
+from ingest.media_facts import MediaFacts
+from vault.deposit import Depositor
 from vault.derived import DerivedStore
 from vault.founding import initialise
-from vault.keyd import KeydClient
+from vault.keyd import Keyd, KeydClient
+from vault.keys import ensure_bucket
 from vault.ledger import LogReader
+from vault.medium import Buffers
 from vault.note import SigningKey
 from vault.objects import Vault
-from vault.outbox import Projections, Submitter
+from vault.outbox import Projections, Submitter, wait_sequenced
+from vault.rules import Rules
+from vault.submission import Draft
+from vault.vaultd import Vaultd
 from webconsole.app import create_app
 from webconsole.auth import account as accounts
 from webconsole.auth import cookie, session
@@ -61,11 +73,6 @@ class House:
         assert found is not None
         return found[1]
 
-    def post(self, client: FlaskClient, path: str, **fields: str) -> TestResponse:
-        """Send a form as a page of the console would."""
-        token = self.token(client.get("/sign-in/code").text or client.get("/sign-in").text)
-        return client.post(path, data={"csrf_token": token, **fields})
-
     def sign_in(self, client: FlaskClient, account: Account, *, awaits_factor: bool = False) -> str:
         """Put the client into a session of the account without the form; gives the session's token."""
         with self.db.writing() as work:
@@ -88,11 +95,20 @@ def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "PASSES", 1)
 
 
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vault and its keys, founded once; every test works on a copy."""
+    directory = tmp_path_factory.mktemp("founded")
+    initialise(directory / "vault", directory / "keys", PASSPHRASE)
+    return directory
+
+
 @pytest.fixture
-def house(tmp_path: Path, cheap_passwords: None) -> Iterator[House]:
+def house(tmp_path: Path, founded: Path, cheap_passwords: None) -> Iterator[House]:
+    for name in ("vault", "keys"):
+        shutil.copytree(founded / name, tmp_path / name)
     settings = Settings(vault=tmp_path / "vault", state=tmp_path / "state", keys=tmp_path / "keys")
     settings.run.mkdir(parents=True)
-    initialise(settings.vault, settings.keys, PASSPHRASE)
     vault, db = Vault.open(settings.vault), Database(settings.database_url)
     projections = Projections()
     accounts.register(projections)
@@ -111,6 +127,63 @@ def house(tmp_path: Path, cheap_passwords: None) -> Iterator[House]:
     )
     yield House(settings, context, projections)
     db.close()
+
+
+@dataclass
+class Station:
+    """The house with vaultd and keyd at work, and what the worker would do."""
+
+    house: House
+    keyd: Keyd
+    depositor: Depositor
+
+    def seal(self, content: bytes, mime: str = "video/mp4", **fields: object) -> str:
+        """A recording on the log, shown directly as `mime`; gives its id."""
+        signer = SigningKey.read(self.house.settings.keys / "dockd.key")
+        submitter = Submitter(signer, self.house.projections, self.house.settings.run / "vaultd.bell")
+        deposit = self.depositor.deposit(io.BytesIO(content), self.bucket)
+        body = {"name": "clip.mp4", "path": "DCIM/clip.mp4", "size": len(content), "damaged": False, **fields}
+        facts = {"origin": "hand", "media": mime.split("/", maxsplit=1)[0], "session": new_id()}
+        with self.house.db.writing() as work:
+            submitter.submit(work, Draft("ingest", facts=facts, body=body, deposit=deposit))
+            play = "direct" if mime else "none"
+            work.add(MediaFacts(recording_id=deposit.id, media="video", play=play, mime=mime, proxy=False))
+        submitter.ring()
+        wait_sequenced(self.house.db, deposit.id, 20.0)
+        return deposit.id
+
+    def derive(self, recording_id: str, rendition: str, mime: str, content: bytes) -> None:
+        """A derivative as the worker writes it."""
+        signer = SigningKey.read(self.house.settings.keys / "worker.key")
+        leaf = self.house.context.reader.leaf(wait_sequenced(self.house.db, recording_id, 20.0))
+        self.house.context.derived.write(leaf, rendition, mime, [content], signer)
+
+    @property
+    def bucket(self) -> str:
+        return f"A-{utc_now():%Y-%m}"
+
+
+@pytest.fixture
+def station(house: House) -> Iterator[Station]:
+    context, run = house.context, house.settings.run
+    keys = {name: SigningKey.read(house.settings.keys / f"{name}.key") for name in ("log", "vaultd")}
+    ensure_bucket(context.vault, f"A-{utc_now():%Y-%m}")
+    vaultd = Vaultd(
+        context.vault, house.db, keys["log"], keys["vaultd"], Rules(), run / "vaultd.bell",
+        projections=house.projections,
+    )  # fmt: skip
+    keyd = Keyd(context.vault, house.settings.keys, run / "keyd.sock")
+    keyd.unlock(PASSPHRASE)
+    stop = threading.Event()
+    threads = [threading.Thread(target=part.run, args=(stop,)) for part in (vaultd, keyd)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield Station(house, keyd, Depositor(context.vault, Buffers(4 * 1024 * 1024)))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
 
 
 @pytest.fixture

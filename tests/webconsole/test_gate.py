@@ -61,7 +61,7 @@ def test_the_signed_out_are_sent_to_sign_in_and_come_back(make_app: MakeApp) -> 
 
 
 def test_every_route_and_role(house: House, app: Flask) -> None:
-    """The whole console: every GET route, every role and signed out, never the view without the permission."""
+    """The whole console: every GET route for every role and signed out, none without its permission."""
     people = {role: house.account(role.value.replace("_", "-"), role) for role in Role}
     for rule in app.url_map.iter_rules():
         if "GET" not in (rule.methods or ()) or rule.endpoint == "static":

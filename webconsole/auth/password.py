@@ -50,18 +50,15 @@ def check_strength(password: str, username: str) -> str:
 
 def hash_password(password: str) -> str:
     """A PHC string with a fresh salt."""
-    kdf = Argon2id(
-        salt=os.urandom(SALT_BYTES), length=HASH_BYTES, iterations=PASSES, lanes=LANES, memory_cost=MEMORY_KIB
-    )
     with _turn:
-        return kdf.derive_phc_encoded(_bytes(password))
+        return _argon2id(MEMORY_KIB, PASSES).derive_phc_encoded(_bytes(password))
 
 
 def matches(password: str, phc: str) -> bool:
     """Whether the password is right; an empty `phc` (nobody, or none set) costs the same and is wrong."""
     with _turn:
         try:
-            Argon2id.verify_phc_encoded(_bytes(password), phc or _nobody())
+            Argon2id.verify_phc_encoded(_bytes(password), phc or _nobody(MEMORY_KIB, PASSES))
         except InvalidKey:
             return False
     return bool(phc)
@@ -72,12 +69,15 @@ def is_outdated(phc: str) -> bool:
     return f"$m={MEMORY_KIB},t={PASSES},p={LANES}$" not in phc
 
 
-@cache
-def _nobody() -> str:
-    kdf = Argon2id(
-        salt=os.urandom(SALT_BYTES), length=HASH_BYTES, iterations=PASSES, lanes=LANES, memory_cost=MEMORY_KIB
+def _argon2id(memory_kib: int, passes: int) -> Argon2id:
+    return Argon2id(
+        salt=os.urandom(SALT_BYTES), length=HASH_BYTES, iterations=passes, lanes=LANES, memory_cost=memory_kib
     )
-    return kdf.derive_phc_encoded(os.urandom(HASH_BYTES))
+
+
+@cache
+def _nobody(memory_kib: int, passes: int) -> str:
+    return _argon2id(memory_kib, passes).derive_phc_encoded(os.urandom(HASH_BYTES))
 
 
 def _normal(password: str) -> str:

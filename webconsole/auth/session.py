@@ -121,7 +121,7 @@ def find(db: Database, token: str | None, *, touch: bool = True) -> SignedIn | N
 
 def csrf_token(token: str) -> str:
     """The synchroniser token of a session or visit: derived from its secret, useless to derive it back."""
-    return hmac.digest(token.encode(), b"sealdock csrf token", "sha256").hex()
+    return hmac.digest(token.encode(errors="replace"), b"sealdock csrf token", "sha256").hex()
 
 
 def _touch(db: Database, session_id: str, now: datetime) -> None:
@@ -139,4 +139,4 @@ def _signed_in(web_session: WebSession, account: Account) -> SignedIn:
 
 
 def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()

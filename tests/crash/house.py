@@ -1,0 +1,124 @@
+"""A vault with its database and keys, and the processes around it, small enough to be made anew for every test."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from core.db import Database
+from vault.deposit import Deposit, Depositor
+from vault.founding import VaultIdentity, initialise
+from vault.keys import Keyring, ensure_bucket
+from vault.ledger import LogReader
+from vault.medium import LANE_BYTES, Buffers
+from vault.note import SigningKey
+from vault.objects import Vault
+from vault.outbox import OutboxRow, Projections, RowState, Submitter
+from vault.rules import Rules
+from vault.submission import Draft
+from vault.vaultd import Vaultd
+from vault.verify import Report, verify_vault
+
+PASSPHRASE = b"a passphrase for one test"
+BUCKET = "A-2026-11"
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """A vault as it is right after founding; tests work on copies, because founding takes a second (scrypt)."""
+
+    directory: Path
+    identity: VaultIdentity
+
+
+def found(directory: Path) -> Foundation:
+    """Make the vault that tests copy."""
+    identity = initialise(directory / "vault", directory / "keys", PASSPHRASE)
+    vault = Vault.open(directory / "vault")
+    ensure_bucket(vault, BUCKET)
+    return Foundation(directory, identity)
+
+
+@dataclass
+class House:
+    """One vault, one database, and whoever submits to them."""
+
+    directory: Path
+    recovery_identity: str | None = None
+    projections: Projections = field(default_factory=Projections)
+    rules: Rules = field(default_factory=Rules)
+
+    def __post_init__(self) -> None:
+        self.vault = Vault.open(self.directory / "vault")
+        self.keys = self.directory / "keys"
+        self.bell = self.directory / "bell"
+        self.db = Database(f"sqlite:///{self.directory / 'house.db'}")
+        self.db.create_tables()
+        self.reader = LogReader(self.vault)
+        self.buffers = Buffers(2 * LANE_BYTES)
+
+    @classmethod
+    def copy(cls, foundation: Foundation, directory: Path) -> House:
+        shutil.copytree(foundation.directory, directory, dirs_exist_ok=True)
+        return cls(directory, foundation.identity.recovery_identity)
+
+    def close(self) -> None:
+        self.db.close()
+
+    def key(self, name: str) -> SigningKey:
+        return SigningKey.read(self.keys / f"{name}.key")
+
+    @property
+    def keyring(self) -> Keyring:
+        assert self.recovery_identity
+        return Keyring.from_identity(self.vault, self.recovery_identity)
+
+    def vaultd(self, **options: Any) -> Vaultd:
+        return Vaultd(
+            self.vault, self.db, self.key("log"), self.key("vaultd"), self.rules, self.bell,
+            projections=self.projections, **options,
+        )  # fmt: skip
+
+    def submit(self, by: str, draft: Draft) -> str:
+        with self.db.writing() as session:
+            return Submitter(self.key(by), self.projections, self.bell).submit(session, draft)
+
+    def case(self, *, body: Mapping[str, Any] | None = None, **options: Any) -> str:
+        facts = {"event": "opened"}
+        return self.submit("console", Draft("case", facts=facts, body=body or {"title": "案件"}, **options))
+
+    def deposit(self, content: bytes, **options: Any) -> Deposit:
+        return Depositor(self.vault, self.buffers).deposit(io.BytesIO(content), BUCKET, **options)
+
+    def ingest(self, content: bytes) -> str:
+        draft = Draft(
+            "ingest", facts={"origin": "hand"}, body={"name": "a.mp4"}, deposit=self.deposit(content)
+        )
+        return self.submit("dockd", draft)
+
+    def settle(self) -> None:
+        """Run vaultd until nothing waits."""
+        vaultd = self.vaultd()
+        vaultd.start()
+        try:
+            while self.rows(RowState.PENDING):
+                vaultd.step()
+        finally:
+            vaultd.close()
+
+    def rows(self, *states: RowState) -> list[OutboxRow]:
+        query = select(OutboxRow).order_by(OutboxRow.seq)
+        with self.db.reading() as session:
+            return list(session.scalars(query.where(OutboxRow.state.in_(states)) if states else query))
+
+    def row(self, entry_id: str) -> OutboxRow:
+        return next(row for row in self.rows() if row.id == entry_id)
+
+    def verify(self) -> Report:
+        return verify_vault(self.vault.path, self.vault.verifier)
