@@ -16,7 +16,7 @@ import ffmpeg
 
 from media import ffmpeg_run
 from media.ffmpeg_run import STDOUT, shown
-from media.fragment import FragmentedStream
+from media.fragment import FragmentedStream, FragmentError
 from media.probe import ORIGINAL, MediaFacts
 from media.sandbox import Limits
 
@@ -38,7 +38,7 @@ class Proxy:
     ) -> None:
         self._original, self._facts, self._limits = original, facts, limits
         self._progress = progress
-        self._stream = FragmentedStream()
+        self._stream, self._is_whole = FragmentedStream(), False
 
     def __iter__(self) -> Iterator[bytes]:
         """The body as it is encoded; `progress` hears how far it is, 0 to 1. Raises MediaError."""
@@ -46,9 +46,12 @@ class Proxy:
             graph(self._facts), {ORIGINAL: self._original}, self._limits, self._report
         ):
             yield from self._stream.feed(piece)
+        self._is_whole = True
 
     def head(self) -> bytes:
         """What goes before the body. Raises FragmentError unless the body has come to its end."""
+        if not self._is_whole:
+            raise FragmentError(why="it was not read to its end")
         return self._stream.head()
 
     def _report(self, seconds: float) -> None:
@@ -77,5 +80,5 @@ def graph(facts: MediaFacts) -> Any:
 def _picture(track: Any) -> Any:
     """Square pixels, at most LINES high, never larger than the original; even sides for 4:2:0."""
     return track.filter(
-        "scale", w="trunc(iw*sar*min(1,%d/ih)/2)*2" % LINES, h=f"trunc(min(ih,{LINES})/2)*2", flags="fast_bilinear"
+        "scale", w=f"trunc(iw*sar*min(1,{LINES}/ih)/2)*2", h=f"trunc(min(ih,{LINES})/2)*2", flags="fast_bilinear"
     ).filter("setsar", 1)  # fmt: skip

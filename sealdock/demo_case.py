@@ -20,13 +20,14 @@ from core.jobs import Job, JobState
 from sealdock.bureau import open_demo_case
 from sealdock.demo import Demo, DemoError
 from sealdock.wiring import Station, console_context
+from vault.keyd import KeydClient, KeydUnreachableError
 from vault.note import VerifierKey
 from vault.outbox import wait_sequenced
 from vault.verify import verify_vault
 from webconsole.auth.account import find_account
 from webconsole.packing import assemble
 
-ANSWERS_WITHIN_S = 30
+ANSWERS_WITHIN_S = 60
 INDEXED_WITHIN_S = 240
 SEQUENCED_WITHIN_S = 20.0
 
@@ -39,20 +40,33 @@ class Outcome:
     exit_code: Exit
 
 
-def wait_console(demo: Demo, stop: threading.Event) -> str:
-    """The console's address once it answers. Raises DemoError."""
-    port = Station.load(demo.settings_path).settings.console.port
-    url = f"http://127.0.0.1:{port}/"
+def wait_ready(demo: Demo, stop: threading.Event) -> str:
+    """The console's address once it answers and the keys are unlocked. Raises DemoError."""
+    station = Station.load(demo.settings_path)
+    url = f"http://127.0.0.1:{station.settings.console.port}/"
+    keyd = station.keyd("console")
     deadline = time.monotonic() + ANSWERS_WITHIN_S
     while time.monotonic() < deadline and not stop.wait(0.2):
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return url
-        except urllib.error.HTTPError:
-            return url  # it answers; what it says is for a browser
-        except OSError:
-            continue
-    raise DemoError(why="the console did not answer", logs=demo.logs)
+        if _answers(url) and _is_unlocked(keyd):
+            return url
+    raise DemoError(why="console and key process did not answer", logs=demo.logs)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):  # noqa: S310  our own loopback address
+            return True
+    except urllib.error.HTTPError:
+        return True  # it answers; what it says is for a browser
+    except OSError:
+        return False
+
+
+def _is_unlocked(keyd: KeydClient) -> bool:
+    try:
+        return keyd.status().is_unlocked
+    except KeydUnreachableError:
+        return False
 
 
 def wait_indexed(demo: Demo, stop: threading.Event) -> None:

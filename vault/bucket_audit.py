@@ -27,14 +27,15 @@ class Buckets:
     def _find(self, name: str) -> Identity | None:
         file = f"keys/buckets/{name}"
         try:
-            recipient = Recipient.parse((self._directory / file / "recipient").read_text("ascii"))
+            raw = (self._directory / file / "recipient").read_bytes()
+            recipient = Recipient.parse(raw.decode("ascii", "replace"))
             wrapped = (self._directory / file / "identity.age").read_bytes()
             split_header(wrapped)
-        except UnicodeDecodeError:
-            self._fail(file, "the recipient is not text")
-            return None
         except (OSError, VaultError) as cause:
             self._fail(file, reason(cause))
+            return None
+        if raw != f"{recipient.text}\n".encode():
+            self._fail(file, "the recipient has another spelling than it must have")
             return None
         self._report.counts["buckets"] += 1
         return self._open(file, recipient, wrapped)

@@ -196,11 +196,12 @@ def _check_head(leaf: Leaf) -> None:
     for pattern, text in ((_TYPE, leaf.type), (_NAME, leaf.by)):
         if not isinstance(text, str) or not pattern.match(text):
             raise EntryError(why="its type or signer is malformed")
-    if not _is_stamp(leaf.time):
+    if not is_stamp(leaf.time):
         raise EntryError(why="its time is not UTC with microseconds")
 
 
-def _is_stamp(text: object) -> bool:
+def is_stamp(text: object) -> bool:
+    """Whether `text` is a time exactly as `core.clock.stamp` writes it."""
     try:
         return isinstance(text, str) and stamp(parse_stamp(text)) == text
     except ValueError:

@@ -37,6 +37,7 @@ STATUS = {  # by the code's last word first, then by exit code
     "webconsole.not_shown": 415,
     "webconsole.wrong_code": 403,
     "vault.disposed": 410,
+    "vault.payload": 500,
 }
 SENTENCES = {
     400: lazy_gettext("The request could not be understood; nothing was changed. Go back and try again."),

@@ -190,30 +190,41 @@ def send(opened: Opened, kept_s: int = 0) -> Response:
 
 
 class Pieces:
-    """The bytes from `start` to `stop` in pieces; a small one first, so that a seek shows at once."""
+    """The bytes from `start` to `stop` in pieces.
+
+    The first is small, so that a seek shows at once, and is read before the answer begins, so that damage there
+    is still told as an error. Damage further on ends the answer short, which every client notices.
+    """
 
     def __init__(self, reader: PayloadReader, start: int, stop: int) -> None:
         self._reader = reader
         self._left = stop - start
-        self._next_size = FIRST_PIECE_BYTES
         reader.seek(start)
+        try:
+            self._first = self._take(FIRST_PIECE_BYTES)
+        except BaseException:
+            reader.close()
+            raise
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        """The next piece, authenticated; a damaged chunk ends the answer short, as every client notices."""
-        piece = self._reader.read(min(self._left, self._next_size)) if self._left else b""
+        """The next piece, authenticated."""
+        piece, self._first = self._first or self._take(PIECE_BYTES), b""
         if not piece:
             self.close()
             raise StopIteration
-        self._left -= len(piece)
-        self._next_size = PIECE_BYTES
         return piece
 
     def close(self) -> None:
         """Close the reader; the server calls it when the client is gone."""
         self._reader.close()
+
+    def _take(self, size: int) -> bytes:
+        piece = self._reader.read(min(self._left, size)) if self._left else b""
+        self._left -= len(piece)
+        return piece
 
 
 def _derivative(recording_id: str, rendition: str, kept_s: int = 0) -> Response:

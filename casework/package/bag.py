@@ -175,4 +175,4 @@ def safe_name(number: int, name: str) -> str:
     stem, dot, suffix = plain.rpartition(".")
     if not dot:
         stem, suffix = suffix, stem
-    return f"{number:04d}_{stem[:NAME_LIMIT] or 'recording'}{dot}{suffix[:SUFFIX_LIMIT]}"
+    return f"{number:04d}_{stem[:NAME_LIMIT].strip('._') or 'recording'}{dot}{suffix[:SUFFIX_LIMIT]}"

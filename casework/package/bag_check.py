@@ -82,7 +82,7 @@ def check_bag(root: Path, progress: Progress | None = None) -> BagCheck:
     _compare(check, payload, MANIFEST)
     _compare(check, tags, TAG_MANIFEST)
     for path in check.sizes.keys() - payload.keys() - tags.keys() - {TAG_MANIFEST}:
-        check.find("package.extra", path)
+        check.find("package.extra", path, manifest=MANIFEST if path.startswith("data/") else TAG_MANIFEST)
     return check
 
 
@@ -198,7 +198,7 @@ def _compare(check: BagCheck, digests: Mapping[str, str], manifest: str) -> None
     for path, expected in digests.items():
         found = check.digests.get(path)
         if path not in check.sizes:
-            check.find("package.missing", path)
+            check.find("package.missing", path, manifest=manifest)
         elif found is not None and found != expected:
             check.find("package.changed", path, found=found, expected=expected, manifest=manifest)
 

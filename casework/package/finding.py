@@ -28,8 +28,10 @@ SENTENCES = {
     "package.fetch": "{path} asks for files from elsewhere. A package is complete or it proves nothing.",
     "package.line": "{path} was changed: line {line} is not a digest, two spaces and a path.",
     "package.twice": "{path} is named twice in {manifest}, which was changed.",
-    "package.missing": "{path} is missing. The package is not complete; ask for it again.",
-    "package.extra": "{path} does not belong to the package. Somebody added it; do not rely on it.",
+    "package.missing": "{path} is missing, and {manifest} names it. The package is not complete; ask for it again.",
+    "package.extra": (
+        "{path} does not belong to the package: {manifest} does not name it. It was added; do not rely on it."
+    ),
     "package.changed": "{path} was changed: its digest is {found}, and {manifest} says {expected}.",
     "package.oxum": (
         "{path} says '{expected}' (bytes and files), and there are {found}. "

@@ -15,7 +15,7 @@ from core import log
 from core.errors import Exit, SealdockError
 from ingest.status import BayStatus, DockStatus
 from sealdock.demo import Demo, wait_docked
-from sealdock.demo_case import Outcome, finish, wait_console, wait_indexed
+from sealdock.demo_case import Outcome, finish, wait_ready, wait_indexed
 
 BAR = 24
 
@@ -54,7 +54,7 @@ def _play(running: Demo, stop: threading.Event, *, once: bool) -> int:
     running.fill_cards(stop)
     if stop.is_set():
         return Exit.YES
-    url = wait_console(running, stop)
+    url = wait_ready(running, stop)
     _invite(running, url)
     running.plug()
     show = _Bars() if sys.stderr.isatty() else _Lines()

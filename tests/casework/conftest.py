@@ -42,7 +42,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     db.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
     base = tmp_path_factory.mktemp("station")
     initialise(base / "vault", base / "keys", PASSPHRASE)
@@ -79,7 +79,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
     db.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def disclosed(station: Station, tmp_path_factory: pytest.TempPathFactory) -> Disclosed:
     recordings = [
         station.ingest("X1A0123060123_20261120091500_00.MP4", MP4),

@@ -20,7 +20,7 @@ def test_every_hand_a_recording_passed_through(disclosed: Disclosed) -> None:  #
     kinds = [line.type for line in lines]
     assert kinds[:4] == ["ingest", "link", "view", "export"]
     assert [line.index for line in lines] == sorted(line.index for line in lines if line.index is not None)
-    by_kind = {line.type: line for line in lines}
+    by_kind = {line.type: line for line in lines[:4]}
     assert (by_kind["ingest"].by, by_kind["ingest"].actor) == ("dockd", None)
     assert (by_kind["view"].actor_name, by_kind["view"].reason) == ("证据管理员甲", "听证准备")
     assert by_kind["view"].facts["purpose_code"] == "hearing"

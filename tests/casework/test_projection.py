@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from bureau.desk import PASSPHRASE, Disclosed
-from sqlalchemy import text as sql
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from vault.index import reindex
@@ -14,8 +14,8 @@ def everything(session: Session, disclosed: Disclosed) -> dict[str, list[tuple[o
     tables = [table for table in disclosed.station.projections.tables if table.__tablename__ not in WORKSPACE]
     return {
         table.__tablename__: sorted(
-            map(tuple, session.execute(sql(f"SELECT * FROM {table.__tablename__}"))),
-            key=repr,  # noqa: S608
+            map(tuple, session.execute(select(*table.__table__.columns))),
+            key=repr,
         )
         for table in tables
     }

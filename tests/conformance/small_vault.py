@@ -28,7 +28,7 @@ TIME = "2026-11-23T06:05:04.000123Z"
 BUCKET = "A-2026-11"
 
 
-@dataclass
+@dataclass(repr=False)
 class SmallVault:
     """Where it is, its secrets, and what was put into it."""
 

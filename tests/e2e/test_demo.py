@@ -162,20 +162,14 @@ def test_a_second_run_goes_on_from_the_same_vault(demo: Path) -> None:
 
 
 def test_ctrl_c_stops_all_of_it(demo: Path) -> None:
-    process = subprocess.Popen(
-        ["script/demo", "--directory", str(demo)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "until you press Ctrl-C" in line:
-            break
-    os.kill(process.pid, signal.SIGINT)
-    process.stdout.read()
-    assert process.wait(60) == 0
-    left = run("pgrep", "-f", str(demo / "sealdock.toml")).stdout
-    assert not left
+    argv = ["script/demo", "--directory", str(demo)]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "until you press Ctrl-C" in line:
+                break
+        os.kill(process.pid, signal.SIGINT)
+        process.stdout.read()
+        assert process.wait(60) == 0
+    assert not run("pgrep", "-f", str(demo / "sealdock.toml")).stdout
     assert str(demo) not in Path("/proc/mounts").read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from emulation.card import size_of
+from emulation.dock import Station
 from sqlalchemy import select
 
 from ingest.docking import DockingSession

@@ -68,6 +68,8 @@ _MADE = {
     "rotated": lambda: _again(format="mp4", c="copy", **{"metadata:s:v:0": "rotate=90"}),
     "mjpeg": lambda: _again(format="avi", vcodec="mjpeg", acodec="pcm_s16le", **{"q:v": 8}),
     "mpeg4": lambda: _again(format="3gp", vcodec="mpeg4", acodec="aac"),
+    "large": lambda: _again(format="mp4", vcodec="mpeg4", vf="scale=1280:720", t=1, an=None),
+    "portrait": lambda: _again(format="mp4", vcodec="mpeg4", vf="transpose=1,scale=1080:1920", t=1, an=None),
     "silent": lambda: _again(format="mp4", vcodec="copy", an=None),
     "mp3": lambda: _again(format="mp3", acodec="libmp3lame", vn=None),
     "adts": lambda: _again(format="adts", acodec="copy", vn=None),

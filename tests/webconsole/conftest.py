@@ -26,7 +26,7 @@ from vault.deposit import Depositor
 from vault.derived import DerivedStore
 from vault.founding import initialise
 from vault.keyd import Keyd, KeydClient
-from vault.keys import ensure_bucket
+from vault.keys import Keyring, ensure_bucket
 from vault.ledger import LogReader
 from vault.medium import Buffers
 from vault.note import SigningKey
@@ -100,7 +100,14 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A vault and its keys, founded once; every test works on a copy."""
     directory = tmp_path_factory.mktemp("founded")
     initialise(directory / "vault", directory / "keys", PASSPHRASE)
+    ensure_bucket(Vault.open(directory / "vault"), f"A-{utc_now():%Y-%m}")
     return directory
+
+
+@pytest.fixture(scope="session")
+def keyring(founded: Path) -> Keyring:
+    """The root, unlocked once: scrypt takes its second on purpose."""
+    return Keyring.unlock(Vault.open(founded / "vault"), founded / "keys", PASSPHRASE)
 
 
 @pytest.fixture
@@ -164,16 +171,15 @@ class Station:
 
 
 @pytest.fixture
-def station(house: House) -> Iterator[Station]:
+def station(house: House, keyring: Keyring) -> Iterator[Station]:
     context, run = house.context, house.settings.run
     keys = {name: SigningKey.read(house.settings.keys / f"{name}.key") for name in ("log", "vaultd")}
-    ensure_bucket(context.vault, f"A-{utc_now():%Y-%m}")
     vaultd = Vaultd(
         context.vault, house.db, keys["log"], keys["vaultd"], Rules(), run / "vaultd.bell",
         projections=house.projections,
     )  # fmt: skip
     keyd = Keyd(context.vault, house.settings.keys, run / "keyd.sock")
-    keyd.unlock(PASSPHRASE)
+    keyd._keyring = keyring
     stop = threading.Event()
     threads = [threading.Thread(target=part.run, args=(stop,)) for part in (vaultd, keyd)]
     for thread in threads:

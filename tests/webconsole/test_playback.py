@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from conftest import House, Station
 
 SIZE = 200_000  # three sealed chunks and a bit
-CONTENT = random.Random(5).randbytes(SIZE)
+CONTENT = random.Random(5).randbytes(SIZE)  # noqa: S311  sample bytes
 NOBODY_ID = "01JQ0000000000000000000000"
 
 
@@ -90,7 +90,7 @@ def test_suffix_and_open_ranges(viewer: FlaskClient, recording_id: str) -> None:
 
 
 def test_an_open_range_of_a_large_file_comes_in_pieces(house: House, app: Flask, station: Station) -> None:
-    content = random.Random(6).randbytes(LARGEST_PIECE + 70_000)
+    content = random.Random(6).randbytes(LARGEST_PIECE + 70_000)  # noqa: S311  sample bytes
     recording_id = station.seal(content)
     client = app.test_client()
     house.sign_in(client, house.account("wang", Role.CUSTODIAN))

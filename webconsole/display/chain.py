@@ -33,6 +33,8 @@ class ChainLine:
     what: str
     who: str
     detail: str
+    reason: str
+    is_minor: bool  # seen in a list: true and proven like the rest, and rarely what a reader looks for
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ def chain_lines(session: Session, lines: list[CustodyLine]) -> list[ChainLine]:
             what=_what(line),
             who=_who(line),
             detail=_detail(line, cases),
+            reason=line.reason or "",
+            is_minor=line.type == "view" and line.facts.get("rendition") == "poster",
         )
         for line in lines
     ]
@@ -129,8 +133,6 @@ def _detail(line: CustodyLine, cases: Mapping[str, str]) -> str:
         parts.append(cases[facts["case"]])
     if line.type == "session":
         parts.append(ngettext("%(num)s file", "%(num)s files", int(facts.get("files", 0))))
-    if line.reason:
-        parts.append(line.reason)
     return " · ".join(part for part in parts if part)
 
 

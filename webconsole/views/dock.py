@@ -24,7 +24,7 @@ from webconsole.i18n import current_locale, time_left
 from webconsole.page import render
 
 blueprint = Blueprint("dock", __name__)
-LARGE, MEDIUM = 8, 24  # most bays of the two larger sizes of tile
+SIZES = ((4, "huge"), (8, "large"), (24, "medium"))  # most bays of each size of tile; more are small
 BREAKS = (
     "\uff0c",
     "\uff1a",
@@ -109,7 +109,7 @@ def board() -> Board:
     here = utc_now().astimezone(ZoneInfo(settings.station.timezone))
     return Board(
         bays=tuple(tile(spoken.get(number, BayStatus(number=number))) for number in numbers),
-        size="large" if len(numbers) <= LARGE else "medium" if len(numbers) <= MEDIUM else "small",
+        size=next((size for most, size in SIZES if len(numbers) <= most), "small"),
         is_stale=not status.at,
         zone=settings.station.timezone,
         clock=f"{here:%H:%M}",

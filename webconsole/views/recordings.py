@@ -62,6 +62,7 @@ class Listing:
     sees_all: bool
     may_link: bool
     is_narrowed: bool
+    is_all_linked: bool  # nothing without a case is left: good news, not a search that failed
     is_later_page: bool
     first_url: str
     next_url: str | None
@@ -90,6 +91,7 @@ def show() -> Response:
         sees_all=may(Permission.RECORDING_LIST),
         may_link=may(Permission.RECORDING_LINK),
         is_narrowed=bool(given),
+        is_all_linked=given == {"linked": "no"},
         is_later_page="cursor" in request.args,
         first_url=url_for(".show", **given),
         next_url=url_for(".show", **given, cursor=page.next_cursor) if page.next_cursor else None,

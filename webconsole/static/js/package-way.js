@@ -11,8 +11,8 @@ async function look() {
 }
 
 function show({ way, permille, words }) {
-  card.querySelector("[data-waiting]").hidden = way !== "waiting";
-  card.querySelector("[data-ready]").hidden = way === "waiting";
+  for (const part of document.querySelectorAll("[data-waiting]")) part.hidden = way !== "waiting";
+  for (const part of document.querySelectorAll("[data-ready]")) part.hidden = way === "waiting";
   const meter = card.querySelector("[data-meter]");
   meter.hidden = !["sending", "sent", "broken"].includes(way);
   meter.dataset.state = way;

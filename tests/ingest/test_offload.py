@@ -1,0 +1,329 @@
+"""One recorder and what can happen to it, on a real vault."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from emulation.card import make_exfat, make_ext4, mounted, run
+from emulation.dock import PORTS, Station, wait_until
+from emulation.failing_card import failing_card
+from sqlalchemy import select
+
+from core.digest import sha256_hex
+from core.states import StateHistory
+from ingest import offload
+from ingest.docking import DockingSession
+from ingest.recording import IngestRecording
+from ingest.status import TileState
+from vault.index import ReceiptRow
+from vault.ledger import LogReader
+from vault.objects import Vault
+
+S = TileState
+END = (S.SEALED, S.PARTIAL, S.FAULT, S.UNKNOWN)
+
+
+def recordings(station: Station) -> list[IngestRecording]:
+    with station.db.reading() as session:
+        return list(session.scalars(select(IngestRecording)))
+
+
+def sessions(station: Station) -> list[DockingSession]:
+    with station.db.reading() as session:
+        return list(session.scalars(select(DockingSession).order_by(DockingSession.id)))
+
+
+def ingested(vault: Vault) -> Counter[str]:
+    reader = LogReader(vault)
+    size = reader.checkpoint()[0].size
+    return Counter(leaf.object.sha256 for leaf in reader.leaves(0, size) if leaf.object is not None)
+
+
+def camera(folder: Path, **files: bytes) -> Path:
+    (folder / "DCIM").mkdir(parents=True)
+    for name, content in files.items():
+        (folder / "DCIM" / f"{name}.MP4").write_bytes(content)
+    return folder
+
+
+def test_a_card_pulled_in_the_middle_of_a_file_goes_on_where_it_was(station: Station, tmp_path: Path) -> None:
+    big = os.urandom(6_000_000)
+    image = make_exfat(tmp_path / "card.img", camera(tmp_path / "card", A=os.urandom(1000), B=big))
+    station.start_dockd()
+    control = station.plug("a", image=str(image), bytes_per_second=4_000_000)
+    wait_until(lambda: station.tile().bytes_done > 2_500_000, station.tile)
+    control.unlink()
+    tile = station.wait_tile(S.INTERRUPTED)
+    assert tile.message is not None
+    assert (tile.message.code, tile.message.parameters["left"]) == ("ingest.interrupted", 1)
+    wait_until(lambda: not Path("/proc/self/mounts").read_text(encoding="utf-8").count(str(station.root)))
+    before = {row.id for row in recordings(station)}
+    (part,) = (station.vault.path / "incoming").glob("*.part")
+    station.plug("a", image=str(image))
+    station.wait_tile(*END)
+    assert station.tile().state is S.SEALED
+    assert {row.id for row in recordings(station)} == before
+    assert [s.state for s in sessions(station)] == ["complete"]
+    assert ingested(station.vault)[sha256_hex(big)] == 1
+    assert station.vault.object_path(part.stem).exists(), "the same copy went on"
+
+
+def test_a_card_changed_while_it_was_away_is_copied_from_the_start(station: Station, tmp_path: Path) -> None:
+    first, second = os.urandom(4_000_000), os.urandom(4_000_000)
+    folder = camera(tmp_path / "card", A=first)
+    film = folder / "DCIM/A.MP4"
+    station.start_dockd()
+    control = station.plug("a", directory=str(folder), bytes_per_second=3_000_000)
+    wait_until(lambda: station.tile().bytes_done > 2_500_000, station.tile)
+    control.unlink()
+    station.wait_tile(S.INTERRUPTED)
+    times = film.stat()
+    film.write_bytes(second)
+    os.utime(film, ns=(times.st_atime_ns, times.st_mtime_ns))
+    station.plug("a", directory=str(folder))
+    station.wait_tile(*END)
+    assert station.tile().state is S.SEALED
+    assert ingested(station.vault) == Counter([sha256_hex(second)])
+
+
+def test_a_card_docked_again_is_known_and_nothing_is_sealed_twice(station: Station, card: Path) -> None:
+    station.start_dockd()
+    for turn in range(2):
+        control = station.plug("a", image=str(card))
+        tile = station.wait_tile(*END)
+        assert (tile.state, tile.files_done) == (S.SEALED, 7), turn
+        control.unlink()
+        station.wait_tile(S.EMPTY)
+    assert sum(ingested(station.vault).values()) == len(recordings(station)) == 7
+    assert [s.state for s in sessions(station)] == ["released", "released"]
+
+
+def test_another_film_under_a_sealed_name_size_and_time_is_sealed_too(
+    station: Station, tmp_path: Path
+) -> None:
+    old, new = os.urandom(5000), os.urandom(5000)
+    folder = camera(tmp_path / "card", A=old)
+    film = folder / "DCIM/A.MP4"
+    station.start_dockd()
+    for content in (old, new):
+        times = film.stat()
+        film.write_bytes(content)
+        os.utime(film, ns=(times.st_atime_ns, times.st_mtime_ns))
+        control = station.plug("a", directory=str(folder))
+        assert station.wait_tile(*END).state is S.SEALED
+        control.unlink()
+        station.wait_tile(S.EMPTY)
+    assert ingested(station.vault) == Counter([sha256_hex(old), sha256_hex(new)])
+
+
+def test_a_hostile_card_gives_its_files_and_a_reason_for_each_other_thing(
+    station: Station, tmp_path: Path
+) -> None:
+    image = make_ext4(tmp_path / "card.img", camera(tmp_path / "card", A=b"film", EMPTY=b""))
+    with mounted(image) as root:
+        (root / "DCIM/link.MP4").symlink_to("/etc/shadow")
+        os.mkfifo(root / "DCIM/pipe.MP4")
+        os.mknod(root / "DCIM/node.MP4", 0o60666, os.makedev(7, 0))
+        (root / "DCIM" / ("n" * 255)).write_bytes(b"long")
+        Path(os.fsdecode(os.fsencode(root) + b"/DCIM/\xff\xfe.MP4")).write_bytes(b"odd")
+        (root / "DCIM/text.MP4").write_text("not a film", encoding="utf-8")
+    station.start_dockd()
+    station.plug("a", image=str(image))
+    tile = station.wait_tile(*END)
+    assert tile.state is S.PARTIAL
+    assert tile.message is not None
+    assert (tile.message.code, tile.message.parameters) == ("ingest.partial", {"failed": 3, "total": 8})
+    assert {row.shown_path for row in recordings(station) if row.state == "receipted"} == {
+        "DCIM/A.MP4", "DCIM/EMPTY.MP4", "DCIM/" + "n" * 255, "DCIM/\\xff\\xfe.MP4", "DCIM/text.MP4",
+    }  # fmt: skip
+    (docking,) = sessions(station)
+    assert {f["path"]: f["reason"] for f in docking.failures} == dict.fromkeys(
+        ("DCIM/link.MP4", "DCIM/pipe.MP4", "DCIM/node.MP4"), "ingest.refused_file"
+    )
+
+
+def test_a_card_with_bad_sectors_gives_what_can_be_read_and_names_what_cannot(
+    station: Station, tmp_path: Path
+) -> None:
+    films = {f"F{n}": os.urandom(1_500_000) for n in range(4)}
+    station.start_dockd()
+    with failing_card(camera(tmp_path / "card", **films), "F2.MP4", 700_000) as root:
+        control = station.plug("a", directory=str(root))
+        tile = station.wait_tile(*END)
+        assert tile.state is S.PARTIAL
+        control.unlink()
+        station.wait_tile(S.EMPTY)
+    states = {row.shown_path: (row.state, row.reason) for row in recordings(station)}
+    assert states.pop("DCIM/F2.MP4") == ("unreadable", "Input/output error")
+    assert set(states.values()) == {("receipted", "")}
+    assert sessions(station)[0].failures == [{"path": "DCIM/F2.MP4", "reason": "ingest.unreadable"}]
+    assert list((station.vault.path / "incoming").iterdir()) == []
+
+
+def test_a_damaged_file_table_entry_is_named_and_the_rest_is_taken(station: Station, tmp_path: Path) -> None:
+    image = make_ext4(tmp_path / "card.img", camera(tmp_path / "card", A=b"film" * 9999, B=b"film" * 9999))
+    run("debugfs", "-w", "-R", "set_inode_field /DCIM/B.MP4 block[0] 1", str(image))
+    station.start_dockd()
+    station.plug("a", image=str(image))
+    assert station.wait_tile(*END).state is S.PARTIAL
+    assert sessions(station)[0].failures == [{"path": "DCIM/B.MP4", "reason": "ingest.refused_file"}]
+    assert [row.state for row in recordings(station)] == ["receipted"]
+
+
+def test_a_full_vault_takes_what_fits_and_says_what_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "small"
+    root.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(root))
+    try:
+        monkeypatch.setattr("ingest.copying.RESERVE_BYTES", 8 * 1024 * 1024)
+        station = Station.make(root / "station")
+        station.start_vaultd()
+        folder = camera(tmp_path / "card", A=os.urandom(5000), B=os.urandom(40_000_000), C=os.urandom(5000))
+        station.start_dockd()
+        station.plug("a", directory=str(folder))
+        tile = station.wait_tile(*END)
+        assert tile.state is S.PARTIAL
+        assert {row.shown_path: row.state for row in recordings(station)} == {
+            "DCIM/A.MP4": "receipted", "DCIM/B.MP4": "found", "DCIM/C.MP4": "receipted",
+        }  # fmt: skip
+        assert sessions(station)[0].failures == [{"path": "DCIM/B.MP4", "reason": "ingest.no_room"}]
+        station.stop()
+    finally:
+        run("umount", "--lazy", str(root))
+
+
+def test_an_object_that_comes_back_changed_is_copied_again(tmp_path: Path) -> None:
+    station = Station.make(tmp_path / "station")
+    film = os.urandom(3_000_000)
+    station.start_dockd()
+    station.plug("a", directory=str(camera(tmp_path / "card", A=film)))
+    station.wait_tile(S.VERIFYING)
+    (part,) = (station.vault.path / "incoming").glob("*.part")
+    with part.open("r+b") as file:
+        file.seek(1000)
+        file.write(b"another byte")
+    station.start_vaultd()
+    assert station.wait_tile(*END).state is S.SEALED
+    assert ingested(station.vault) == Counter([sha256_hex(film)])
+    with station.db.reading() as session:
+        steps = list(session.scalars(select(StateHistory.after).where(StateHistory.machine == "recording")))
+    assert steps == [
+        "copying",
+        "copied",
+        "submitted",
+        "mismatched",
+        "found",
+        "copying",
+        "copied",
+        "submitted",
+        "verified",
+        "receipted",
+    ]
+    station.stop()
+
+
+def test_a_silent_log_is_said_on_the_tile_and_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offload, "STALLED_S", 0.1)
+    station = Station.make(tmp_path / "station")
+    station.start_dockd()
+    station.plug("a", directory=str(camera(tmp_path / "card", A=b"film")))
+    wait_until(lambda: station.tile().message is not None, station.tile)
+    assert station.tile().state is S.VERIFYING
+    assert station.tile().message.code == "ingest.stalled"
+    station.start_vaultd()
+    tile = station.wait_tile(*END)
+    assert (tile.state, tile.message) == (S.SEALED, None)
+    station.stop()
+
+
+def test_a_card_pulled_while_the_log_is_silent_is_sealed_without_it(tmp_path: Path) -> None:
+    station = Station.make(tmp_path / "station")
+    station.start_dockd()
+    control = station.plug("a", directory=str(camera(tmp_path / "card", A=b"film")))
+    station.wait_tile(S.VERIFYING)
+    control.unlink()
+    station.start_vaultd()
+    station.wait_tile(S.EMPTY)
+    assert [row.state for row in recordings(station)] == ["receipted"]
+    station.stop()
+
+
+@pytest.mark.parametrize(
+    ("files", "port", "number", "code"),
+    [
+        ({"holiday.jpg": b"x"}, PORTS[0], 1, "devices.unknown"),
+        ({"DCIM/A.MP4": b"x"}, "pci-0000:00:04.0-usb-0:9", 0, "ingest.unmapped_bay"),
+    ],
+)
+def test_a_recorder_that_is_unknown_or_outside_the_bays_is_not_opened(
+    station: Station, tmp_path: Path, files: dict[str, bytes], port: str, number: int, code: str
+) -> None:
+    for path, content in files.items():
+        (tmp_path / "card" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "card" / path).write_bytes(content)
+        (tmp_path / "card" / path).chmod(0)
+    station.start_dockd()
+    control = station.plug("a", port=port, directory=str(tmp_path / "card"))
+    tile = station.wait_tile(S.UNKNOWN, number=number)
+    assert tile.message is not None
+    assert tile.message.code == code
+    assert recordings(station) == sessions(station) == []
+    control.unlink()
+    station.wait_tile(S.EMPTY, number=number)
+
+
+def test_a_card_that_cannot_be_mounted_is_a_fault_that_says_what_to_do(
+    station: Station, tmp_path: Path
+) -> None:
+    (tmp_path / "blank.img").write_bytes(bytes(1 << 20))
+    station.start_dockd()
+    station.plug("a", image=str(tmp_path / "blank.img"))
+    tile = station.wait_tile(*END)
+    assert tile.message is not None
+    assert (tile.state, tile.message.code) == (S.FAULT, "devices.not_mountable")
+
+
+def test_two_recorders_with_one_serial_are_both_sealed(station: Station, tmp_path: Path) -> None:
+    films = [os.urandom(400_000) for _ in PORTS]
+    station.start_dockd()
+    for number, film in enumerate(films):
+        folder = camera(tmp_path / f"card{number}", A=film, SHARED=b"same")
+        station.plug(f"slot{number}", port=PORTS[number], directory=str(folder), bytes_per_second=2_000_000)
+    for number in (1, 2):
+        assert station.wait_tile(*END, number=number).state is S.SEALED
+    sealed = ingested(station.vault)
+    assert [sealed[sha256_hex(film)] for film in films] == [1, 1]
+
+
+def test_a_dock_that_is_stopped_and_started_goes_on_with_the_same_session(
+    station: Station, tmp_path: Path
+) -> None:
+    film = os.urandom(3_000_000)
+    folder = camera(tmp_path / "card", A=b"first", B=film)
+    station.start_dockd()
+    station.plug("a", directory=str(folder), bytes_per_second=2_000_000)
+    wait_until(lambda: station.tile().bytes_done > 500_000, station.tile)
+    station.stop()
+    assert {row.state for row in recordings(station)} <= {"interrupted", "submitted", "receipted"}
+    assert list((station.vault.path / "incoming").iterdir()) == []
+    station.start_vaultd()
+    station.start_dockd()
+    assert station.wait_tile(*END).state is S.SEALED
+    assert [s.state for s in sessions(station)] == ["complete"]
+    assert ingested(station.vault) == Counter([sha256_hex(b"first"), sha256_hex(film)])
+
+
+def test_every_recording_has_its_receipt_in_the_table(station: Station, card: Path) -> None:
+    station.start_dockd()
+    station.plug("a", image=str(card))
+    station.wait_tile(*END)
+    with station.db.reading() as session:
+        receipts = set(session.scalars(select(ReceiptRow.entry_id)))
+    assert {row.id for row in recordings(station)} <= receipts
