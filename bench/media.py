@@ -2,15 +2,15 @@
 
     python -m bench.media [--seconds 60] [--size 1920x1080]
 
-Processor time is what all processes together used, so a busy machine changes it little; wall time is the second
-column. Goals: docs and issue text; a ratio above its goal is printed with `!` and the exit status is 1.
+Processor time is what all processes together used, so a busy machine changes it little; wall time is the
+second column. Goals: docs and issue text; a ratio above its goal is printed with `!` and the exit status is
+1.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import resource
 import sys
 import tempfile
 import time
@@ -22,51 +22,63 @@ from pathlib import Path
 import ffmpeg
 
 from media import ffmpeg_run, sandbox
-from media.index import index
 from media.lens import present
-from media.probe import probe
-from media.proxy import Proxy
-from media.sandbox import Limits, Task
+from media.probe import probe, tool
+from media.proxy import graph
+from media.walls import Limits, Task, python_task
 from sealdock.footage import Codec, Shot, video
 from vault.payload import PayloadReader, seal_payload
 
 LIMITS = Limits(wall_s=900, cpu_s=1800, output_bytes=4 << 30, idle=False)
+_TIMED = 'TIMEFORMAT="cpu=%U %S"; time "$@"'
 FILE_KEY, NONCE = b"k" * 16, b"n" * 16
 
 
 @dataclass
 class Spent:
+    """What a piece of work cost."""
+
     wall_s: float
     cpu_s: float
 
 
 def measure(work: Callable[[], object]) -> Spent:
-    """Wall and processor seconds of `work` and every process it waited for."""
-    before, began = _cpu(), time.perf_counter()
+    """Wall and processor seconds of `work` in this process; for what runs inside the walls see `timed`."""
+    began, used = time.perf_counter(), time.process_time()
     work()
-    return Spent(time.perf_counter() - began, _cpu() - before)
+    return Spent(time.perf_counter() - began, time.process_time() - used)
 
 
-def _cpu() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(u.ru_utime + u.ru_stime for u in used)
+def timed(task: Task) -> Spent:
+    """What a sandboxed program cost, start of the sandbox included; processor time as its own shell counts it."""
+    watched = Task(["bash", "-c", _TIMED, "bash", *task.argv], task.inputs, task.read_only)
+    told: list[float] = []
+
+    def hear(line: str) -> bool:
+        if line.startswith("cpu="):
+            told.extend(float(word) for word in line.removeprefix("cpu=").split())
+        return True
+
+    def work() -> None:
+        with sandbox.stream(watched, LIMITS, hear) as running:
+            for _ in running:
+                pass
+
+    ours = measure(work)
+    return Spent(ours.wall_s, ours.cpu_s + sum(told))
 
 
-def decode(path: Path) -> None:
-    graph = ffmpeg.output(ffmpeg.input("/in/original"), "-", format="null")
-    for _ in ffmpeg_run.chunks(graph, {"original": path}, LIMITS):
-        pass
+def decode(path: Path) -> Task:
+    nowhere = ffmpeg.output(ffmpeg.input("/in/original"), "-", format="null")
+    return ffmpeg_run.task(nowhere, {"original": path})
 
 
-def make_proxy(path: Path) -> None:
-    proxy = Proxy(path, probe(path, LIMITS), LIMITS)
-    for _ in proxy:
-        pass
-    proxy.head()
+def encode(path: Path) -> Task:
+    return ffmpeg_run.task(graph(probe(path, LIMITS)), {"original": path})
 
 
-def read_through(path: Path) -> None:
-    sandbox.run(Task(["bash", "-c", "cat /in/original | wc -c"], {"original": path}), LIMITS)
+def read_through(path: Path) -> Task:
+    return Task(["bash", "-c", "cat /in/original | wc -c"], {"original": path})
 
 
 def report(name: str, spent: Spent, base: Spent | None, goal: float | None, by: str) -> bool:
@@ -85,19 +97,22 @@ def bench_codec(codec: Codec, shot: Shot, directory: Path) -> bool:
     path.chmod(0o644)
     whole = path.read_bytes()
     print(f"\n{codec}: {shot.seconds} s of {shot.width}x{shot.height}, {len(whole) / 1e6:.1f} MB")
-    decoded = measure(lambda: decode(path))
+    decoded = timed(decode(path))
     hashed = measure(lambda: hashlib.sha256(whole).hexdigest())
     report("full decode", decoded, None, None, "cpu_s")
     report("sha256 (hashlib)", hashed, decoded, None, "cpu_s")
-    indexed = measure(lambda: index(path, LIMITS))
+    indexed = timed(tool(path))
     held = report("index / decode", indexed, decoded, 1 / 15, "wall_s")
     report("index / decode", indexed, decoded, None, "cpu_s")
     report("index / sha256", indexed, hashed, None, "wall_s")
     stored = directory / "object.chunks"
     stored.write_bytes(seal_payload(FILE_KEY, NONCE, whole))
-    with PayloadReader.open(stored, FILE_KEY, NONCE) as reader, present(reader, reader.size, directory) as lens:
-        report("index through the lens / decode", measure(lambda: index(lens, LIMITS)), decoded, None, "wall_s")
-    return report("540p proxy / decode", measure(lambda: make_proxy(path)), decoded, 1.7, "cpu_s") and held
+    with (
+        PayloadReader.open(stored, FILE_KEY, NONCE) as reader,
+        present(reader, reader.size, directory) as lens,
+    ):
+        report("index through the lens / decode", timed(tool(lens)), decoded, None, "wall_s")
+    return report("540p proxy / decode", timed(encode(path)), decoded, 1.7, "cpu_s") and held
 
 
 def bench_lens(directory: Path, mebibytes: int = 512) -> None:
@@ -106,20 +121,30 @@ def bench_lens(directory: Path, mebibytes: int = 512) -> None:
     stored.write_bytes(seal_payload(FILE_KEY, NONCE, content))
     print(f"\nlens: {mebibytes} MiB sealed object, read in order by a sandboxed program")
     for _ in range(3):
-        with PayloadReader.open(stored, FILE_KEY, NONCE) as reader, present(reader, reader.size, directory) as lens:
-            spent = measure(lambda: read_through(lens))
-        print(f"  {len(content) / 1e6 / spent.wall_s:7.0f} MB/s, {len(content) / 1e6 / spent.cpu_s:.0f} MB per cpu second")
+        with (
+            PayloadReader.open(stored, FILE_KEY, NONCE) as reader,
+            present(reader, reader.size, directory) as lens,
+        ):
+            spent = timed(read_through(lens))
+        print(
+            f"  {len(content) / 1e6 / spent.wall_s:7.0f} MB/s, {len(content) / 1e6 / spent.cpu_s:.0f} MB per cpu second"
+        )
 
 
 def bench_start() -> None:
     def times(task: Task) -> float:
-        return min(measure(lambda: sandbox.run(task, LIMITS)).wall_s for _ in range(10)) * 1000
+        return min(timed(task).wall_s for _ in range(10)) * 1000
 
     package = Path(sandbox.__file__).parent / "inside"
-    bare = min(measure(lambda: __import__("subprocess").run(["/bin/true"], check=True)).wall_s for _ in range(10)) * 1000
+    bare = (
+        min(
+            measure(lambda: __import__("subprocess").run(["/bin/true"], check=True)).wall_s for _ in range(10)
+        )
+        * 1000
+    )
     print("\nsandbox start: best of ten, ms")
     print(f"  true without walls {bare:6.1f}\n  true inside        {times(Task(['true'])):6.1f}")
-    print(f"  index tool (empty) {times(sandbox.python_task(package, ['av'], ['/dev/null'], {})):6.1f}")
+    print(f"  index tool (empty) {times(python_task(package, ['av'], ['/dev/null'], {})):6.1f}")
     print(f"  ffmpeg -version    {times(Task(['ffmpeg', '-version'])):6.1f}")
 
 

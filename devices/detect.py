@@ -8,8 +8,9 @@ along. The volume is whatever carries a file system, a partition or the whole di
 
 from __future__ import annotations
 
+import errno
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -100,6 +101,10 @@ class Classifier:
             return self._look(event)
         return []
 
+    def missing(self, still_there: Collection[str]) -> list[DeviceEvent]:
+        """The removals that were never heard: volumes we know of that are not there any more."""
+        return [DeviceEvent("remove", {"DEVPATH": v}) for v in self._present if v not in still_there]
+
     def _leave(self, devpath: str) -> list[Sighting]:
         """Everything at or below the removed device; a usb_device takes its disks, a disk its partitions."""
         gone = [v for v in self._present if v == devpath or v.startswith(devpath + "/")]
@@ -152,16 +157,30 @@ class UdevDetector:
         except (ImportError, OSError, ValueError) as cause:
             raise DetectionError(why=str(cause)) from cause
         classifier = Classifier()
-        for device in context.list_devices(subsystem="block"):  # after start(): nothing falls between
-            _announce(classifier, "add", device, announce)
+        _look_around(context, classifier, announce)  # after start(): nothing falls between
         while not stop.is_set():
-            device = monitor.poll(timeout=POLL_S)
+            try:
+                device = monitor.poll(timeout=POLL_S)
+            except OSError as cause:
+                if cause.errno != errno.ENOBUFS:
+                    raise DetectionError(why=str(cause)) from cause
+                _log.warning("the kernel had more events than we could take; looking around")
+                _look_around(context, classifier, announce)
+                continue
             if device is not None:
-                _announce(classifier, device.action, device, announce)
+                _announce(classifier, DeviceEvent(device.action, dict(device.properties)), announce)
 
 
-def _announce(classifier: Classifier, action: str, device: pyudev.Device, announce: Announce) -> None:
-    event = DeviceEvent(action, dict(device.properties))
+def _look_around(context: pyudev.Context, classifier: Classifier, announce: Announce) -> None:
+    """Bring what we know in line with what is there: at the start, and after events were lost in a storm."""
+    devices = list(context.list_devices(subsystem="block"))
+    for lost in classifier.missing({device.device_path for device in devices}):
+        _announce(classifier, lost, announce)
+    for device in devices:
+        _announce(classifier, DeviceEvent("add", dict(device.properties)), announce)
+
+
+def _announce(classifier: Classifier, event: DeviceEvent, announce: Announce) -> None:
     for sighting in classifier.feed(event):
         _log.info("recorder sighted", sighting=type(sighting).__name__, port=sighting.port)
         announce(sighting)

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from core import log
-from devices.block import attach, probe, release
+from devices.block import attach, probe, release, run
 from devices.detect import Arrival
 from devices.emulation import EmulatedPresence, Plug, read_plug
 from devices.error import DeviceError, NotMountableError
@@ -56,6 +56,7 @@ def mount_image(image: Path, mounts: Path, shown: str) -> Mount:
 def _mount_device(arrival: Arrival, mounts: Path) -> Mount:
     ready = prepared(mounts, arrival.node)
     if ready is None and os.geteuid() == 0:
+        run(["blockdev", "--setro", str(arrival.node)], arrival.node)  # before any driver sees the card
         return mount_read_only(arrival.node, arrival.fs_type, mounts, arrival.shown)
     end = monotonic() + MOUNT_UNIT_S
     while ready is None and monotonic() < end:

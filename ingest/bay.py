@@ -42,6 +42,7 @@ class Workplace:
     mounts: Path
     officer_name: OfficerName
     stop: Event
+    resumed: Callable[[str, int], None]  # this session goes on in this bay
 
 
 @dataclass
@@ -157,6 +158,7 @@ class Bay:
             self._place.stop,
         )
         stay.session_id = offload.outcome.session_id
+        self._place.resumed(stay.session_id, self.number)
         number = offload.officer_number
         self.tile.show(
             officer_number=number, officer_name=self._place.officer_name(number) if number else None

@@ -56,7 +56,7 @@ class Dockd:
         self._line, self._detectors, self._mounts, self._inbox = line, detectors, mounts, inbox
         self.board = Board(status_path, station, [bay.number for bay in bays])
         self._stop = Event()
-        workplace = Workplace(line, profiles, mounts, officer_name, self._stop)
+        workplace = Workplace(line, profiles, mounts, officer_name, self._stop, self.board.resume)
         self._bays: Mapping[str, Bay] = {
             bay.path: Bay(bay.number, self.board.tiles[bay.number], workplace) for bay in bays
         }

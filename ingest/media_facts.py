@@ -1,7 +1,7 @@
 """What is known of each recording as media: one row, written by the worker, read by every list and player.
 
-Workspace, not evidence: the row says how to show a recording. A reindex leaves it alone, and when it is lost the
-worker writes it again from the derivatives or the original.
+Workspace, not evidence: the row says how to show a recording. A reindex leaves it alone, and when it is lost
+the worker writes it again from the derivatives or the original.
 """
 
 from __future__ import annotations

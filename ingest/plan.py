@@ -24,6 +24,7 @@ from ingest.recording import ON_THE_WAY, SEALED, UNFINISHED, IngestRecording, Re
 EDGE = (
     1024 * 1024
 )  # bytes at each end: containers keep their index in one or the other, so a new film differs there
+BATCH = 500  # paths in one query
 _READ = 1024 * 1024
 Identity = tuple[bytes, int, datetime | None]
 
@@ -52,12 +53,11 @@ class Plan:
 
 def make_plan(session: Session, recorder: Recorder, docking: DockingSession) -> Plan:
     """List the recorder and write a row for each file that none stands for, in the caller's transaction."""
-    serial, plan = recorder.identity.serial, Plan()
-    rows = _rows_of(session, serial, docking.id)
-    for entry in recorder.files():
-        if isinstance(entry, RefusedFile):
-            plan.refused.append(entry)
-            continue
+    serial, plan, listed = recorder.identity.serial, Plan(), list(recorder.files())
+    plan.refused = [entry for entry in listed if isinstance(entry, RefusedFile)]
+    files = [entry for entry in listed if isinstance(entry, SourceFile)]
+    rows = _rows_of(session, serial, docking.id, [file.path for file in files])
+    for entry in files:
         known = _first(rows, entry, SEALED | ON_THE_WAY)
         open_row = None if known else _first(rows, entry, UNFINISHED)
         row = known or open_row or _found(session, entry, serial, docking)
@@ -117,22 +117,29 @@ class Edges:
         return self._running.hexdigest()
 
 
-def _rows_of(session: Session, serial: str, docking_id: str) -> dict[Identity, list[IngestRecording]]:
-    """This recorder's recordings, without those another bay is taking right now (serials repeat)."""
-    busy = select(DockingSession.id).where(
-        DockingSession.state == SessionState.OFFLOADING, DockingSession.id != docking_id
-    )
-    wanted = SEALED | ON_THE_WAY | UNFINISHED
-    query = (
-        select(IngestRecording)
-        .where(IngestRecording.recorder_serial == serial, IngestRecording.state.in_(wanted))
-        .order_by(IngestRecording.id.desc())
-    )
-    busy_ids = set(session.scalars(busy))
+def _rows_of(
+    session: Session, serial: str, docking_id: str, paths: list[bytes]
+) -> dict[Identity, list[IngestRecording]]:
+    """This recorder's recordings of these paths, the latest first, without those another bay is taking right now.
+
+    Serials repeat: two recorders that claim one serial may be in two bays at once.
+    """
+    elsewhere = (DockingSession.state == SessionState.OFFLOADING) & (DockingSession.id != docking_id)
+    busy = set(session.scalars(select(DockingSession.id).where(elsewhere)))
     rows: dict[Identity, list[IngestRecording]] = defaultdict(list)
-    for row in session.scalars(query):
-        if row.session_id not in busy_ids or row.state in SEALED:
-            rows[row.identity].append(row)
+    for start in range(0, len(paths), BATCH):
+        query = (
+            select(IngestRecording)
+            .where(
+                IngestRecording.recorder_serial == serial,
+                IngestRecording.path.in_(paths[start : start + BATCH]),
+                IngestRecording.state.in_(SEALED | ON_THE_WAY | UNFINISHED),
+            )
+            .order_by(IngestRecording.id.desc())
+        )
+        for row in session.scalars(query):
+            if row.state in SEALED or row.session_id not in busy:
+                rows[row.identity].append(row)
     return rows
 
 

@@ -4,9 +4,10 @@
     media.proxy   H.264 rendition of what the index found to need one
 
 Invariants: the original is only read, through a lens, by sandboxed tools; a derivative is on disk before the
-`derive` entry that names it is submitted, and that entry, the row and the end of the job are one transaction, so
-a job that is killed anywhere can simply run again. What the file itself is the reason for is noted with the file
-and not tried again; what the station is the reason for (locked vault, missing program) waits until it is mended.
+`derive` entry that names it is submitted, and that entry, the row and the end of the job are one
+transaction, so a job that is killed anywhere can simply run again. What the file itself is the reason for is
+noted with the file and not tried again; what the station is the reason for (locked vault, missing program)
+waits until it is mended.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from media.index import MediaIndex, index, stored_facts
 from media.play import Play
 from media.probe import probe
 from media.proxy import MIME, Proxy
-from media.sandbox import Limits
+from media.walls import Limits
 from vault.derived import Derivative, DerivedStore
 from vault.entry import Leaf
 from vault.index import EntryAbout, EntryRow
@@ -45,12 +46,22 @@ from vault.keyd import KeydClient, KeydLockedError, KeydUnreachableError, RateLi
 from vault.ledger import LogReader
 from vault.note import SigningKey
 from vault.objects import Vault, open_object
-from vault.payload import PayloadError
 from vault.outbox import AppliedEntry, NotSequencedError, OutboxRow, Projections, RowState, Submitter, find
+from vault.payload import PayloadError
 from vault.spool import SealedSpool
 from vault.submission import Draft
 
-__all__ = ["INDEX", "KINDS", "PROXY", "AppliedEntry", "MediaFacts", "PayloadError", "Workshop", "handle", "register"]
+__all__ = [
+    "INDEX",
+    "KINDS",
+    "PROXY",
+    "AppliedEntry",
+    "MediaFacts",
+    "PayloadError",
+    "Workshop",
+    "handle",
+    "register",
+]
 
 INDEX, PROXY = "media.index", "media.proxy"
 KINDS = (INDEX, PROXY)
@@ -205,7 +216,11 @@ def _make_proxy(job: Job, workshop: Workshop, recording_id: str) -> None:
 
 
 def _renditions(made: MediaIndex) -> Iterator[tuple[str, str, bytes]]:
-    pictures = (("poster", JPEG, made.poster), ("sprite", JPEG, made.sprite), ("waveform", JSON, made.waveform))
+    pictures = (
+        ("poster", JPEG, made.poster),
+        ("sprite", JPEG, made.sprite),
+        ("waveform", JSON, made.waveform),
+    )
     for name, mime, content in (*pictures, ("index", INDEX_MIME, made.stored())):
         if content is not None:  # the index last: where it is, the others are
             yield name, mime, content

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from core.clock import utc_now
 from core.db import Database
 from ingest.error import IngestError, NotSealedError, ReceiptError
-from ingest.recording import ON_THE_WAY, SEALED, IngestRecording, RecordingState, move
+from ingest.recording import ON_THE_WAY, SEALED, UNFINISHED, IngestRecording, RecordingState, move
 from vault.error import VaultError
 from vault.index import ReceiptRow
 from vault.note import VerifierKey
@@ -90,8 +90,12 @@ def receive(db: Database, verifier: VerifierKey, answer: Answer) -> None:
 def _apply(
     session: Session, verifier: VerifierKey, row: IngestRecording, answer: Answer
 ) -> IngestError | None:
-    if row.state in SEALED or row.state not in ON_THE_WAY:
+    if row.state in SEALED:
         return None
+    if row.state in UNFINISHED:  # another process took the same answer in before us
+        return CopyAgainError(path=row.shown_path)
+    if row.state not in ON_THE_WAY:
+        return NotSealedError(path=row.shown_path, why=row.reason)
     if answer.state == RowState.SEQUENCED:
         return _seal(session, verifier, row, answer)
     move(session, row, "mismatch", answer.reason)

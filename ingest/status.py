@@ -19,10 +19,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.canonical import encode
-from core.clock import stamp, utc_now
+from core.clock import parse_stamp, stamp, utc_now
 from core.errors import SealdockError
 
 WRITE_EVERY_S = 0.25  # at most four times a second
+HEARTBEAT_S = (
+    2.0  # written this often even when nothing moves, so that a dead dock can be told from a quiet one
+)
+STALE_S = 10.0  # five missed heartbeats: nobody keeps this picture true any more
 WINDOW_S = 10.0  # the rate is that of the last ten seconds: steady enough to read, quick enough to be true
 FIRST_RATE_S = 1.0  # no rate before there is a second to measure
 
@@ -90,6 +94,11 @@ class DockStatus(BaseModel):
     at: str = ""
     station: str = ""
     bays: tuple[BayStatus, ...] = ()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the dock has stopped speaking: what the tiles say must not be relied on."""
+        return not self.at or (utc_now() - parse_stamp(self.at)).total_seconds() > STALE_S
 
 
 @dataclass
@@ -166,8 +175,9 @@ class Board:
         self.tiles = {number: Tile(number, self._touch) for number in [*sorted(numbers), 0]}
 
     def flush(self, *, now: bool = False) -> None:
-        """Write the file when something changed and the last time is long enough ago."""
-        if not now and (not self._dirty or monotonic() - self._written_at < WRITE_EVERY_S):
+        """Write the file when something changed and the last time is long enough ago, or as a sign of life."""
+        since = monotonic() - self._written_at
+        if not now and since < (WRITE_EVERY_S if self._dirty else HEARTBEAT_S):
             return
         self._dirty, self._written_at = False, monotonic()
         write_status(self._path, self.status())
@@ -177,6 +187,13 @@ class Board:
         tiles = [tile.status for tile in self.tiles.values()]
         shown = tuple(t for t in tiles if t.number or t.state is not TileState.EMPTY)
         return DockStatus(at=stamp(utc_now()), station=self._station, bays=shown)
+
+    def resume(self, session_id: str, number: int) -> None:
+        """A recorder that was pulled too early goes on in another bay: the one it left has nothing more to say."""
+        for tile in self.tiles.values():
+            status = tile.status
+            if status.number != number and status.session_id == session_id:
+                tile.clear()
 
     def _touch(self) -> None:
         self._dirty = True

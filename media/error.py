@@ -1,8 +1,8 @@
 """The errors of everything that reads media.
 
 Media tools meet hostile bytes, so their failure is a normal outcome: it never touches the original, and the
-recording stays listed and downloadable. `MediaToolMissingError` and `SandboxRefusedError` are about the machine
-and worth another try later; the others are about the file and are kept with it.
+recording stays listed and downloadable. `MediaToolMissingError` and `SandboxRefusedError` are about the
+machine and worth another try later; the others are about the file and are kept with it.
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ class RefusedFileError(MediaError):
     """The file itself is the reason; trying again would change nothing."""
 
     code = "media.refused"
-    sentence = "This recording cannot be shown here. The original is sealed and untouched; it can be downloaded."
+    sentence = (
+        "This recording cannot be shown here. The original is sealed and untouched; it can be downloaded."
+    )
 
 
 class NotMediaError(RefusedFileError):

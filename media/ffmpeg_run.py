@@ -1,9 +1,9 @@
 """Graphs of ffmpeg-python, run between the sandbox's walls.
 
 Graphs are built with the library and compiled to an argument list; starting the program is the sandbox's.
-Inputs are named by where the sandbox shows them (`/in/<name>`). Output comes through standard output, so that no
-plaintext is written; a container that must be seekable while it is written (a plain MP4) is made in the
-sandbox's own memory and copied out when it is whole.
+Inputs are named by where the sandbox shows them (`/in/<name>`). Output comes through standard output, so
+that no plaintext is written; a container that must be seekable while it is written (a plain MP4) is made in
+the sandbox's own memory and copied out when it is whole.
 """
 
 from __future__ import annotations
@@ -15,14 +15,25 @@ from typing import Any
 import ffmpeg
 
 from media import sandbox
-from media.sandbox import Limits, Task
+from media.walls import Limits, Task
 
 SCRATCH = "/tmp/out"  # noqa: S108  # the sandbox's own memory file system
 STDOUT = "pipe:1"
 Progress = Callable[[float], None]  # seconds of media done
 
 _QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
-_REPORTED = ("frame=", "fps=", "stream_", "bitrate=", "total_size=", "out_time", "dup_", "drop_", "speed=", "progress=")
+_REPORTED = (
+    "frame=",
+    "fps=",
+    "stream_",
+    "bitrate=",
+    "total_size=",
+    "out_time",
+    "dup_",
+    "drop_",
+    "speed=",
+    "progress=",
+)
 
 
 def shown(name: str) -> str:

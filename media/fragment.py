@@ -1,9 +1,10 @@
 """Fragmented MP4, watched as it goes by, and the segment index that makes it seekable.
 
-An encoder that writes to a pipe cannot go back to write an index, and a browser needs five to seven seconds to
-seek without one (measured). So the stream is cut in two: the head (`ftyp`, `moov`) is kept, the body (`moof` and
-`mdat` in turn) flows through untouched while the place and time of each fragment are noted; at the end a `sidx`
-joins the head. Head and body, one after the other, are an ordinary MP4. Source: ISO/IEC 14496-12, 8.8 and 8.16.3.
+An encoder that writes to a pipe cannot go back to write an index, and a browser needs five to seven seconds
+to seek without one (measured). So the stream is cut in two: the head (`ftyp`, `moov`) is kept, the body
+(`moof` and `mdat` in turn) flows through untouched while the place and time of each fragment are noted; at
+the end a `sidx` joins the head. Head and body, one after the other, are an ordinary MP4. Source: ISO/IEC
+14496-12, 8.8 and 8.16.3.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ class FragmentError(MediaError):
     """The encoder wrote something else than fragmented MP4."""
 
     code = "media.fragment"
-    sentence = "The proxy came out malformed ({why}) and was thrown away. The original is sealed and untouched."
+    sentence = (
+        "The proxy came out malformed ({why}) and was thrown away. The original is sealed and untouched."
+    )
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ class FragmentedStream:
         for kind, traf in boxes(moof):
             if kind == b"traf" and struct.unpack_from(">I", child(traf, b"tfhd"), 4)[0] == self._track:
                 tfdt = child(traf, b"tfdt")
-                start = struct.unpack_from(">Q" if tfdt[0] else ">I", tfdt, 4)[0]
+                start: int = struct.unpack_from(">Q" if tfdt[0] else ">I", tfdt, 4)[0]
                 duration = sum(self._run(body, traf) for name, body in boxes(traf) if name == b"trun")
                 return start, duration
         return (self._fragments[-1].start + self._fragments[-1].duration if self._fragments else 0), 0
@@ -161,10 +164,11 @@ class FragmentedStream:
         flags, count = struct.unpack_from(">II", trun)
         flags &= 0xFFFFFF
         if not flags & _DURATION_FLAG:
-            return count * self._default(child(traf, b"tfhd"))
+            return int(count) * self._default(child(traf, b"tfhd"))
         place = 8 + 4 * bool(flags & _DATA_OFFSET_FLAG) + 4 * bool(flags & _FIRST_FLAGS_FLAG)
         step = 4 * sum(bool(flags & column) for column in _TRUN_COLUMNS)
-        return sum(struct.unpack_from(">I", trun, place + i * step)[0] for i in range(count))
+        durations = (struct.unpack_from(">I", trun, place + i * step)[0] for i in range(count))
+        return int(sum(durations))
 
     def _default(self, tfhd: memoryview) -> int:
         flags = struct.unpack_from(">I", tfhd)[0] & 0xFFFFFF

@@ -1,8 +1,8 @@
 """The index of a recording: what it is, a poster, a sheet of thumbnails, its loudness, and the map of its packets.
 
-Made in one pass from front to back without transcoding; the passes happen in the sandbox (media.index_tool) and
-this module believes nothing it has not checked. The packet map keeps, for every coded picture of the original,
-when it is shown, where it lies and whether it is a key frame.
+Made in one pass from front to back without transcoding; the passes happen in the sandbox (media.index_tool)
+and this module believes nothing it has not checked. The packet map keeps, for every coded picture of the
+original, when it is shown, where it lies and whether it is a key frame.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from media import sandbox, section
 from media.error import MalformedIndexError
 from media.picture import check_jpeg
 from media.probe import TILES, WEEK_MS, MediaFacts, tool
-from media.sandbox import Limits
+from media.walls import Limits
 
 ROW_SIZE = 8 + 8 + 4 + 1  # packet map: time, place, size, key frame
 POSTER_SIDE = 1280

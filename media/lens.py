@@ -1,10 +1,11 @@
 """A lens: one recording, decrypted as it is read, shown as a read-only file while a tool needs it.
 
-The file exists only in this process. The kernel asks for ranges, the reader decrypts and authenticates exactly
-those, and a range that does not authenticate is a read error for the tool and raised here afterwards. No
-plaintext is written anywhere and no key comes near the sandbox (DESIGN.md section 3). The mount point lies in a
-private directory; only the owner can open the file, except as root, where the sandboxed tool is `nobody` and the
-walls decide what it sees. Leaving the block unmounts for certain; `sweep` removes what a killed process left.
+The file exists only in this process. The kernel asks for ranges, the reader decrypts and authenticates
+exactly those, and a range that does not authenticate is a read error for the tool and raised here
+afterwards. No plaintext is written anywhere and no key comes near the sandbox (DESIGN.md section 3). The
+mount point lies in a private directory; only the owner can open the file, except as root, where the
+sandboxed tool is `nobody` and the walls decide what it sees. Leaving the block unmounts for certain; `sweep`
+removes what a killed process left.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from media.error import LensError, MediaToolMissingError
-from media.sandbox import find_program
+from media.walls import find_program
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -39,8 +40,8 @@ def present(reader: Reader, size: int, directory: Path) -> Iterator[Path]:
     """The path of a file of `size` bytes that reads through `reader`, until the block is left.
 
     `directory` is private to the station's media worker and is made when missing. Raises LensError or
-    MediaToolMissingError when the machine cannot mount, and when the block ends well but `reader` failed under
-    a tool, what it raised.
+    MediaToolMissingError when the machine cannot mount, and when the block ends well but `reader` failed
+    under a tool, what it raised.
     """
     library = _library()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -92,7 +93,9 @@ def _await_mount(file: Path, serving: threading.Thread, refusal: list[str]) -> N
     deadline = time.monotonic() + MOUNT_DEADLINE_S
     while not file.exists():
         if not serving.is_alive() or time.monotonic() > deadline:
-            raise LensError(why=f"libfuse ended with {refusal[0]}" if refusal else "it did not appear in time")
+            raise LensError(
+                why=f"libfuse ended with {refusal[0]}" if refusal else "it did not appear in time"
+            )
         serving.join(0.001)
     _read_ahead(file.stat().st_dev)
 

@@ -20,8 +20,19 @@ _SOUND = {
     "wav": frozenset({"pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_f32le"}), "mp3": frozenset({"mp3", "mp3float"}),
     "flac": frozenset({"flac"}), "ogg": frozenset({"vorbis", "opus", "flac"}), "aac": frozenset({"aac"}),
 }  # fmt: skip
-_IMAGES = {"jpeg_pipe": "image/jpeg", "png_pipe": "image/png", "webp_pipe": "image/webp", "bmp_pipe": "image/bmp"}
-_SOUND_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "ogg": "audio/ogg", "aac": "audio/aac"}
+_IMAGES = {
+    "jpeg_pipe": "image/jpeg",
+    "png_pipe": "image/png",
+    "webp_pipe": "image/webp",
+    "bmp_pipe": "image/bmp",
+}
+_SOUND_TYPES = {
+    "wav": "audio/wav",
+    "mp3": "audio/mpeg",
+    "flac": "audio/flac",
+    "ogg": "audio/ogg",
+    "aac": "audio/aac",
+}
 
 
 class Play(StrEnum):

@@ -1,7 +1,7 @@
 """What a media file is: its container, tracks and length, as the sandboxed tool reports them.
 
-The report comes from a program that has read hostile bytes, so every field is bounded here and an unknown one is
-refused. Widths and heights are pixels as coded, before rotation.
+The report comes from a program that has read hostile bytes, so every field is bounded here and an unknown
+one is refused. Widths and heights are pixels as coded, before rotation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from media import sandbox, section
 from media.error import MalformedIndexError
-from media.sandbox import Limits, Task
+from media.walls import Limits, Task, python_task
 
 TOOL = Path(__file__).parent / "inside"
 ORIGINAL = "original"
@@ -91,7 +91,7 @@ class MediaFacts(_Said):
 
 def tool(original: Path, *arguments: str) -> Task:
     """The tool on one file, as the sandbox runs it."""
-    return sandbox.python_task(TOOL, ["av"], [f"/in/{ORIGINAL}", *arguments], {ORIGINAL: original})
+    return python_task(TOOL, ["av"], [f"/in/{ORIGINAL}", *arguments], {ORIGINAL: original})
 
 
 def probe(original: Path, limits: Limits) -> MediaFacts:

@@ -1,9 +1,9 @@
 """The proxy: a small H.264 rendition of a recording that browsers cannot play.
 
-540 lines, encoded as fast as it goes (1.5 times the work of decoding alone), a key frame every two seconds, sound
-as AAC. It streams out of the sandbox as fragmented MP4, so no plaintext is written anywhere: the body can be
-sealed while it is made, the head with its seek index follows. A proxy is a derivative: never evidence, always
-named after its parent.
+540 lines, encoded as fast as it goes (1.5 times the work of decoding alone), a key frame every two seconds,
+sound as AAC. It streams out of the sandbox as fragmented MP4, so no plaintext is written anywhere: the body
+can be sealed while it is made, the head with its seek index follows. A proxy is a derivative: never
+evidence, always named after its parent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from media import ffmpeg_run
 from media.ffmpeg_run import STDOUT, shown
 from media.fragment import FragmentedStream, FragmentError
 from media.probe import ORIGINAL, MediaFacts
-from media.sandbox import Limits
+from media.walls import Limits
 
 MIME = {"video": "video/mp4", "audio": "audio/mp4"}
 LINES = 540
@@ -34,7 +34,11 @@ class Proxy:
     """One proxy in the making: iterate for the body, then ask for the head."""
 
     def __init__(
-        self, original: Path, facts: MediaFacts, limits: Limits, progress: Callable[[float], None] | None = None
+        self,
+        original: Path,
+        facts: MediaFacts,
+        limits: Limits,
+        progress: Callable[[float], None] | None = None,
     ) -> None:
         self._original, self._facts, self._limits = original, facts, limits
         self._progress = progress

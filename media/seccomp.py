@@ -1,10 +1,10 @@
 """The system calls that no media tool needs, refused before the tool starts.
 
-A classic BPF program for bubblewrap's --seccomp (Linux Documentation/userspace-api/seccomp_filter.rst). It is the
-second wall: the first is that there is nothing to reach. It refuses sockets of every family, new namespaces and
-mounts, tracing, kernel keyrings, kernel programs and modules, and the asynchronous interfaces that get around
-such filters. Refused calls fail with EPERM, so a tool that merely tries goes on. Numbers: asm/unistd_64.h of
-x86-64 and asm-generic/unistd.h, which aarch64 uses.
+A classic BPF program for bubblewrap's --seccomp (Linux Documentation/userspace-api/seccomp_filter.rst). It
+is the second wall: the first is that there is nothing to reach. It refuses sockets of every family, new
+namespaces and mounts, tracing, kernel keyrings, kernel programs and modules, and the asynchronous interfaces
+that get around such filters. Refused calls fail with EPERM, so a tool that merely tries goes on. Numbers:
+asm/unistd_64.h of x86-64 and asm-generic/unistd.h, which aarch64 uses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,16 @@ _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000  # linux/seccomp.h
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
 _NEW_NAMESPACE = 0x7E020080  # every CLONE_NEW* bit of linux/sched.h
 _X32 = 0x40000000  # the other call table of x86-64
-_ANYWHERE = (425, 428, 429, 430, 432, 435, 438, 442)  # io_uring_setup open_tree move_mount fsopen fsmount clone3
+_ANYWHERE = (
+    425,
+    428,
+    429,
+    430,
+    432,
+    435,
+    438,
+    442,
+)  # io_uring_setup open_tree move_mount fsopen fsmount clone3
 _CLONE3 = 435  # its flags lie in memory that a filter cannot read: ENOSYS makes libc use clone
 
 # ptrace process_vm_readv process_vm_writev mount umount2 pivot_root chroot unshare setns keyctl add_key request_key

@@ -3,8 +3,8 @@
 What a recorder writes: H.264 or HEVC without B frames, a key frame every second, AAC sound, `moov` last, the
 recorder's clock, serial and officer number burnt in. The same shot gives the same file with the same ffmpeg
 and thread count. Speech is Chinese and English where espeak-ng is installed and silence with street noise
-where it is not; photographs carry EXIF where exiftool is installed. Everything is drawn or spoken by programs:
-nobody is shown, nobody's voice is used.
+where it is not; photographs carry EXIF where exiftool is installed. Everything is drawn or spoken by
+programs: nobody is shown, nobody's voice is used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import ffmpeg
 from media import ffmpeg_run, sandbox
 from media.error import MediaToolMissingError
 from media.ffmpeg_run import SCRATCH, shown
-from media.sandbox import Limits, Task
+from media.walls import Limits, Task
 from sealdock import scenery
 
 MODEL = "DSJ-X1"
@@ -248,7 +248,7 @@ def _with_exif(plain: bytes, shot: Shot) -> bytes:
     taken = shot.started_at
     facts = {
         "Make": "DSJ", "Model": MODEL, "SerialNumber": shot.recorder_serial, "Artist": shot.officer_number,
-        "DateTimeOriginal": f"{taken:%Y:%m:%d %H:%M:%S}", "OffsetTimeOriginal": f"{taken:%z}"[:3] + ":" + f"{taken:%z}"[3:],
+        "DateTimeOriginal": f"{taken:%Y:%m:%d %H:%M:%S}", "OffsetTimeOriginal": taken.isoformat()[-6:],
         "GPSLatitude": "31.230416", "GPSLatitudeRef": "N", "GPSLongitude": "121.473701", "GPSLongitudeRef": "E",
     }  # fmt: skip
     with TemporaryDirectory(prefix="footage-") as directory, suppress(MediaToolMissingError):

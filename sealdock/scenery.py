@@ -52,7 +52,8 @@ def warehouse() -> bytes:
         PLACE_SIZE,
         _gradient("wall", "#d5d8d2", "#bfc2ba") + _gradient("floor", "#a39f94", "#7e7a70")
         + _gradient("roof", "#6d7478", "#8b9296"),
-        '<rect width="1600" height="900" fill="url(#wall)"/><path d="M0 0H1600V70L1180 180H420L0 70Z" fill="url(#roof)"/>'
+        '<rect width="1600" height="900" fill="url(#wall)"/>'
+        '<path d="M0 0H1600V70L1180 180H420L0 70Z" fill="url(#roof)"/>'
         '<path d="M420 520H1180L1600 640V900H0V640Z" fill="url(#floor)"/>' + floor + lamps
         + _door() + _shelf(20, 190, 390, 470, chance) + _shelf(1190, 190, 390, 470, chance)
         + _extinguishers(1075, 455) + _pallet(470, 560, chance) + _pallet(960, 610, chance),
@@ -75,8 +76,8 @@ def walker(step: int, *, jacket: str = "#2f5f9e", vest: bool = False) -> bytes:
         f'<rect x="76" y="122" width="68" height="160" rx="26" fill="{coat}"/>{strips}'
         f'<path d="M112 140Q{112 - stride} 200 {112 - stride // 2} 262" stroke="{coat}" stroke-width="24" '
         'fill="none" stroke-linecap="round"/>'
-        f'<path d="M112 140Q{118 + stride} 196 {124 + stride} 250" stroke="{coat}" stroke-width="22" stroke-opacity=".92" '
-        'fill="none" stroke-linecap="round"/>'
+        f'<path d="M112 140Q{118 + stride} 196 {124 + stride} 250" stroke="{coat}" stroke-width="22" '
+        'stroke-opacity=".92" fill="none" stroke-linecap="round"/>'
         f'<circle cx="{126 + stride}" cy="262" r="12" fill="#e2b48f"/>'
         '<rect x="100" y="96" width="24" height="36" fill="#d9a983"/>'
         '<ellipse cx="114" cy="74" rx="34" ry="42" fill="#e6bb97"/>'
@@ -224,7 +225,8 @@ def _shelf(x: int, y: int, width: int, height: int, chance: Random) -> str:
             base = y + (row + 1) * boards - 10
             boxes += (
                 f'<rect x="{at}" y="{base - tall}" width="{wide}" height="{tall}" fill="{shade}" stroke="#6b4f31"/>'
-                f'<rect x="{at + wide * 0.42:.0f}" y="{base - tall}" width="9" height="{tall}" fill="#e7cf9f" opacity=".6"/>'
+                f'<rect x="{at + wide * 0.42:.0f}" y="{base - tall}" width="9" height="{tall}" '
+                'fill="#e7cf9f" opacity=".6"/>'
             )
             at += wide + 6
     frame = "".join(

@@ -1,10 +1,12 @@
 """Derivatives: posters, thumbnails, proxies and the like, encrypted in their parent's bucket, outside the object store.
 
-Invariants: a derivative names its parent for ever; it is an ordinary age file whose key is wrapped to the bucket of
-its parent, so it dies with the parent's bucket; what it is and what it digests to stands beside it in a note signed by
-the worker. Derivatives are a cache: a lost or damaged one is made again, and writing one again replaces it whole.
+Invariants: a derivative names its parent for ever; it is an ordinary age file whose key is wrapped to the
+bucket of its parent, so it dies with the parent's bucket; what it is and what it digests to stands beside it
+in a note signed by the worker. Derivatives are a cache: a lost or damaged one is made again, and writing one
+again replaces it whole.
 
-Whoever owns this directory can delete derivatives and cannot show a false one: the note's signature and digests fail.
+Whoever owns this directory can delete derivatives and cannot show a false one: the note's signature and
+digests fail.
 """
 
 from __future__ import annotations
@@ -97,7 +99,8 @@ class DerivedStore:
     ) -> Derivative:
         """Seal `chunks` as they come; durable on return, replacing an earlier one whole.
 
-        When `chunks` raises, nothing is left behind and an earlier derivative stays. Raises NoBucketError or OSError.
+        When `chunks` raises, nothing is left behind and an earlier derivative stays. Raises NoBucketError or
+        OSError.
         """
         if parent.object is None or not _RENDITION.match(rendition):
             raise NoDerivativeError(rendition=rendition, parent=parent.id, why="it cannot have one")

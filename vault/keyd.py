@@ -161,7 +161,8 @@ class Keyd:
         try:
             note = json.loads(line)["request"].encode()
             request = decode(Note.parse(note).text.removesuffix("\n").encode())
-            name, asked_at, request_id = request["by"], parse_stamp(request["time"]), request["id"]
+            name, asked_at = _text(request, "by"), parse_stamp(_text(request, "time"))
+            request_id, _ = _text(request, "id"), _text(request, "op")
         except (ValueError, KeyError, TypeError, AttributeError, CanonicalError) as cause:
             raise KeydRefusedError(why="the request is malformed") from cause
         with self._lock:
@@ -171,7 +172,7 @@ class Keyd:
         open_note(note, [self._register.verifiers[name]])
         if abs(utc_now() - asked_at) > REQUEST_AGE:
             raise KeydRefusedError(why="the request is too old, or a clock is wrong")
-        self._answer_once(str(request_id))
+        self._answer_once(request_id)
         return request
 
     def _answer_once(self, request_id: str) -> None:
@@ -207,7 +208,7 @@ class Keyd:
 
     def _unwrap_derived(self, request: Json) -> bytes:
         leaf = self._granted_object(request, _number(request, "object"))
-        slot = b64decode(_text(request, "key_slot"))
+        slot = _bytes(request, "key_slot")
         text = open_note(_text(request, "note").encode(), [self._register.verifiers["worker"]])  # 4
         try:
             facts = decode(text.removesuffix("\n").encode())
@@ -263,3 +264,10 @@ def _text(request: Json, name: str) -> str:
     if not isinstance(value, str):
         raise KeydRefusedError(why=f"the request needs {name}")
     return value
+
+
+def _bytes(request: Json, name: str) -> bytes:
+    try:
+        return b64decode(_text(request, name), validate=True)
+    except ValueError as cause:
+        raise KeydRefusedError(why=f"{name} is not base64") from cause

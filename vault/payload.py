@@ -199,9 +199,9 @@ class PayloadReader(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move; seeking from the end is safe because the end was authenticated at opening."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
-        if base + offset < 0:
-            raise ValueError("negative seek position")
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}.get(whence)
+        if base is None or base + offset < 0:
+            raise ValueError("negative seek position, or whence that is none")
         self._position = base + offset
         return self._position
 
@@ -211,6 +211,8 @@ class PayloadReader(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill `buffer` as far as the payload goes with authenticated bytes. Raises PayloadError."""
+        if self.closed:
+            raise ValueError("the reader is closed")  # its descriptor's number may belong to another file by now
         target = memoryview(buffer).cast("B")
         wanted = max(0, min(len(target), self.size - self._position))
         done = 0

@@ -1,7 +1,7 @@
 """A sealed spool: bytes that must wait on disk wait under a key that only this process ever had.
 
-For a stream whose beginning is known last. Nothing can be read from the file afterwards, by anybody; it is gone
-from its directory before the first byte is written.
+For a stream whose beginning is known last. Nothing can be read from the file afterwards, by anybody; it is
+gone from its directory before the first byte is written.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Self
 
 from vault.age import CHUNK_SIZE, ChunkSealer, PayloadReader, new_file_key, new_nonce, sealed_size
 
@@ -26,7 +27,7 @@ class SealedSpool:
         self._held, self._sealed = bytearray(), bytearray(sealed_size(BLOCK_SIZE))
         self.size = 0
 
-    def __enter__(self) -> SealedSpool:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

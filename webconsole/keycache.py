@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from vault.entry import Leaf
+
 KEEP_S = 300.0
 MOST_KEYS = 2048  # twenty people with a page of a hundred posters each
 
@@ -26,8 +28,17 @@ class KeyName(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Held:
+class SealedKey:
+    """A file key, and the entry whose object (or whose object's derivative) it opens."""
+
     file_key: bytes
+    index: int
+    leaf: Leaf
+
+
+@dataclass(frozen=True)
+class _Held:
+    key: SealedKey
     until: float
 
 
@@ -39,20 +50,20 @@ class KeyCache:
         self._lock = threading.Lock()
         self._held: OrderedDict[KeyName, _Held] = OrderedDict()
 
-    def get(self, name: KeyName) -> bytes | None:
+    def get(self, name: KeyName) -> SealedKey | None:
         """The key while it is kept, None afterwards."""
         with self._lock:
             held = self._held.get(name)
             if held is not None and held.until <= self._clock():
                 del self._held[name]
                 held = None
-        return None if held is None else held.file_key
+        return None if held is None else held.key
 
-    def put(self, name: KeyName, file_key: bytes) -> None:
+    def put(self, name: KeyName, key: SealedKey) -> None:
         """Keep a key for five minutes from now."""
         with self._lock:
             self._held.pop(name, None)
-            self._held[name] = _Held(file_key, self._clock() + KEEP_S)
+            self._held[name] = _Held(key, self._clock() + KEEP_S)
             while len(self._held) > MOST_KEYS:
                 self._held.popitem(last=False)
 

@@ -21,7 +21,7 @@ from vault.objects import open_object
 from vault.outbox import wait_sequenced
 from vault.payload import PayloadReader
 from webconsole.auth.session import SignedIn
-from webconsole.keycache import KeyCache, KeyName
+from webconsole.keycache import KeyCache, KeyName, SealedKey
 
 if TYPE_CHECKING:
     from webconsole.context import ConsoleContext
@@ -80,10 +80,9 @@ class Opener:
     def original(self, account: SignedIn, recording: Recording, mime: str) -> Opened:
         """The sealed file itself. Raises NoGrantError, NotSequencedError, KeydLockedError, DisposedError."""
         context, grant = self._context, self._grant(account, recording.id, ORIGINAL)
-        index = self._index(recording.id)
         name = KeyName(account.session_id, recording.id, ORIGINAL)
-        file_key = self._key(name, lambda: context.keyd.unwrap(index, grant=self._index(grant)))
-        reader = open_object(context.vault, index, context.reader.leaf(index), file_key)
+        key = self._key(name, lambda index: context.keyd.unwrap(index, grant=self._index(grant)))
+        reader = open_object(context.vault, key.index, key.leaf, key.file_key)
         return Opened(reader, recording.sha256, mime)
 
     def derivative(self, account: SignedIn, recording: Recording, rendition: str) -> Opened:
@@ -92,29 +91,23 @@ class Opener:
         found = context.derived.find(recording.id, rendition)
         if found is None:
             raise NoRenditionError(rendition=rendition)
-        index = self._index(recording.id)
         name = KeyName(account.session_id, recording.id, f"{rendition} {found.sha256}")
-        ask = partial(context.keyd.unwrap_derived, found.note, found.key_slot, index)
-        file_key = self._key(name, lambda: ask(grant=self._index(grant)))
-        return Opened(context.derived.open(recording.id, rendition, file_key), found.sha256, found.mime)
+        ask = partial(context.keyd.unwrap_derived, found.note, found.key_slot)
+        key = self._key(name, lambda index: ask(index, grant=self._index(grant)))
+        return Opened(context.derived.open(recording.id, rendition, key.file_key), found.sha256, found.mime)
 
     def _index(self, entry_id: str) -> int:
         return wait_sequenced(self._context.db, entry_id, SEQUENCED_WITHIN_S)
 
-    def _key(self, name: KeyName, ask: Callable[[], bytes]) -> bytes:
+    def _key(self, name: KeyName, ask: Callable[[int], bytes]) -> SealedKey:
         """The key that is kept, or keyd's; a page full of pictures waits a little for keyd's rate."""
-        file_key = self._keys.get(name)
-        deadline = time.monotonic() + RATE_PATIENCE_S
-        while file_key is None:
-            try:
-                file_key = ask()
-            except RateLimitedError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(RATE_PAUSE_S)
-            else:
-                self._keys.put(name, file_key)
-        return file_key
+        kept = self._keys.get(name)
+        if kept is not None:
+            return kept
+        index = self._index(name.recording_id)
+        key = SealedKey(_patiently(lambda: ask(index)), index, self._context.reader.leaf(index))
+        self._keys.put(name, key)
+        return key
 
     def _grant(self, account: SignedIn, recording_id: str, rendition: str) -> str:
         with self._context.db.reading() as session:
@@ -123,3 +116,14 @@ class Opener:
                 if grant is not None:
                     return grant
         raise NoGrantError
+
+
+def _patiently(ask: Callable[[], bytes]) -> bytes:
+    deadline = time.monotonic() + RATE_PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except RateLimitedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(RATE_PAUSE_S)

@@ -12,7 +12,11 @@ BLACK, GREY = 0, 128
 QUALITY = 4  # JPEG quantiser: good enough to recognise a person, small enough for a list
 _LAMBDA = 118  # FF_QP2LAMBDA of libavutil
 _PIXELS = "yuvj420p"
-_TURNS = {90: (("transpose", "cclock"),), 180: (("hflip", None), ("vflip", None)), 270: (("transpose", "clock"),)}
+_TURNS = {
+    90: (("transpose", "cclock"),),
+    180: (("hflip", None), ("vflip", None)),
+    270: (("transpose", "clock"),),
+}
 
 
 class RefusalError(Exception):

@@ -26,7 +26,19 @@ FORMATS = (  # demuxers worth their risk; playlists, scripts and captions are no
 POSTER_SIDE, PHOTO_SIDE = 640, 1280
 DURATION_LIMIT_S = 7 * 24 * 3600  # a length beyond this was not measured, it was invented
 BOX_HEAD, LONG_BOX_HEAD, BOX_LIMIT = 8, 16, 64  # ISO/IEC 14496-12, 4.2
-TOP_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"sidx", b"styp", b"udta", b"uuid"}
+TOP_BOXES = {
+    b"ftyp",
+    b"moov",
+    b"mdat",
+    b"free",
+    b"skip",
+    b"wide",
+    b"moof",
+    b"sidx",
+    b"styp",
+    b"udta",
+    b"uuid",
+}
 
 
 def read(path: str, *, deep: bool) -> Sections:
@@ -98,7 +110,11 @@ class Reading:
         if self._pictures is not None and self._is_photo:
             made += self._pictures.poster(PHOTO_SIDE)
         elif self._pictures is not None:
-            made += [*self._pictures.packet_map(), *self._pictures.poster(POSTER_SIDE), *self._pictures.sheet()]
+            made += [
+                *self._pictures.packet_map(),
+                *self._pictures.poster(POSTER_SIDE),
+                *self._pictures.sheet(),
+            ]
         return made + (self._sound.curve(self._duration_ms()) if self._sound else [])
 
     def _read_photo(self) -> None:
@@ -138,7 +154,11 @@ class Reading:
 
     def _duration_ms(self) -> int:
         """Measured when packets were read, else declared; 0 when unknown."""
-        return 0 if self._is_photo else round(1000 * min(self._end_s or self._declared_s() or 0, DURATION_LIMIT_S))
+        return (
+            0
+            if self._is_photo
+            else round(1000 * min(self._end_s or self._declared_s() or 0, DURATION_LIMIT_S))
+        )
 
     def _facts(self) -> bytes:
         """What kind of file it is, as JSON (media.probe.MediaFacts)."""

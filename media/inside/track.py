@@ -114,7 +114,7 @@ class Pictures:
     def _decode(self, packet: av.Packet[Stream], seconds: float) -> None:
         """One intra frame; a damaged one is left out."""
         try:
-            frames = [*self._decoder.decode(packet), *self._decoder.decode(None)]  # type: ignore[arg-type]
+            frames = [*self._decoder.decode(packet), *self._decoder.decode(None)]
             self._decoder.flush_buffers()
         except av.FFmpegError:
             return
@@ -128,7 +128,9 @@ class Sound:
     def __init__(self, stream: av.AudioStream) -> None:
         self.stream = stream
         self._packets, self._peaks = 0, bytearray()
-        self._resampler = av.AudioResampler("s16", "mono", SOUND_RATE, frame_size=SOUND_RATE // PEAKS_PER_SECOND)
+        self._resampler = av.AudioResampler(
+            "s16", "mono", SOUND_RATE, frame_size=SOUND_RATE // PEAKS_PER_SECOND
+        )
 
     def take(self, packet: av.Packet[Stream]) -> None:
         """Decode one packet; a damaged one is skipped."""
@@ -166,7 +168,9 @@ class Sound:
     def _listen(self, frames: list[av.AudioFrame]) -> None:
         for frame in frames:
             samples = memoryview(frame.planes[0]).cast("B").cast("h")[: frame.samples]
-            self._peaks.append(min(255, max(max(samples), -min(samples)) >> 7))
+            high, low = max(samples), min(samples)
+            loudest = max(high, -low)
+            self._peaks.append(min(255, loudest >> 7))
 
 
 def _tile_interval(declared_s: float | None) -> float:

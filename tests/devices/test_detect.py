@@ -95,6 +95,14 @@ def test_what_is_no_volume_on_usb_is_nothing(properties: dict[str, str]) -> None
     assert feed(("add", properties)) == []
 
 
+def test_a_removal_that_was_never_heard_is_made_up_for() -> None:
+    classifier = Classifier()
+    classifier.feed(DeviceEvent("add", PARTITION))
+    assert classifier.missing({PARTITION["DEVPATH"]}) == []
+    (lost,) = classifier.missing(set())
+    assert classifier.feed(lost) == [Departure(PARTITION["DEVPATH"], ID_PATH)]
+
+
 @given(st.lists(st.tuples(st.sampled_from(["add", "change", "remove", "bind"]), st.sampled_from([0, 1, 2]))))
 def test_each_volume_arrives_and_departs_in_turn_whatever_the_kernel_repeats(
     events: list[tuple[str, int]],

@@ -5,11 +5,15 @@ Its processes run as threads of a test, or as processes of their own that can be
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event, Thread
 
 import ingest.projection
@@ -49,7 +53,7 @@ class Station:
     @classmethod
     def make(cls, root: Path) -> Station:
         """A new vault and an empty database."""
-        initialise(root / "vault", root / "keys", PASSPHRASE)
+        shutil.copytree(_template(), root)
         (root / "run").mkdir()
         station = cls.open(root)
         station.db.create_tables()
@@ -121,6 +125,16 @@ class Station:
         thread = Thread(target=run, args=(stop,), daemon=True)
         thread.start()
         self._stops.append((stop, thread))
+
+
+@cache
+def _template() -> Path:
+    """A vault just made, to be copied: its passphrase costs about a second of scrypt, by design."""
+    folder = TemporaryDirectory(prefix="sealdock-template-")
+    atexit.register(folder.cleanup)
+    root = Path(folder.name) / "station"
+    initialise(root / "vault", root / "keys", PASSPHRASE)
+    return root
 
 
 def wait_until(is_so: Callable[[], bool], shown: Callable[[], object] = lambda: "it") -> None:

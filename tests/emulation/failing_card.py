@@ -24,14 +24,14 @@ class FailingCard(mfusepy.Operations):
     def __init__(self, folder: Path, bad: str, good_bytes: int) -> None:
         self._folder, self._bad, self._good = folder, bad, good_bytes
 
-    def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
+    def getattr(self, path: str, _fh: int | None = None) -> dict[str, Any]:
         facts = os.lstat(self._at(path))
         return {name: getattr(facts, name) for name in ("st_mode", "st_size", "st_mtime", "st_nlink")}
 
-    def readdir(self, path: str, fh: int) -> list[str]:
+    def readdir(self, path: str, _fh: int) -> list[str]:
         return [".", "..", *(entry.name for entry in self._at(path).iterdir())]
 
-    def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
+    def read(self, path: str, size: int, offset: int, _fh: int) -> bytes:
         if path.endswith(self._bad) and offset + size > self._good:
             raise mfusepy.FuseOSError(errno.EIO)
         with self._at(path).open("rb") as file:

@@ -71,6 +71,21 @@ def test_a_card_pulled_in_the_middle_of_a_file_goes_on_where_it_was(station: Sta
     assert station.vault.object_path(part.stem).exists(), "the same copy went on"
 
 
+def test_a_card_put_back_into_another_bay_goes_on_there_and_the_first_bay_is_free(
+    station: Station, tmp_path: Path
+) -> None:
+    folder = camera(tmp_path / "card", A=os.urandom(3_000_000))
+    station.start_dockd()
+    control = station.plug("a", directory=str(folder), bytes_per_second=3_000_000)
+    wait_until(lambda: station.tile().bytes_done > 1_000_000, station.tile)
+    control.unlink()
+    station.wait_tile(S.INTERRUPTED)
+    station.plug("b", port=PORTS[1], directory=str(folder))
+    assert station.wait_tile(*END, number=2).state is S.SEALED
+    station.wait_tile(S.EMPTY, number=1)
+    assert [(s.state, s.bay) for s in sessions(station)] == [("complete", 2)]
+
+
 def test_a_card_changed_while_it_was_away_is_copied_from_the_start(station: Station, tmp_path: Path) -> None:
     first, second = os.urandom(4_000_000), os.urandom(4_000_000)
     folder = camera(tmp_path / "card", A=first)

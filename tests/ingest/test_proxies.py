@@ -23,7 +23,7 @@ from core.settings import MediaSettings
 from ingest import proxies
 from ingest.media_facts import MediaFacts
 from ingest.proxies import INDEX, KINDS, PROXY, Workshop
-from media import sandbox
+from media import walls
 from media.index import read_packets, stored_facts
 from vault.deposit import Depositor
 from vault.derived import DerivedStore
@@ -191,7 +191,9 @@ def test_hevc_gets_a_proxy_that_is_whole_seekable_h264(line: Line, tmp_path: Pat
     assert line.job(PROXY, recording).state == JobState.DONE
 
 
-def test_a_job_killed_after_its_work_and_before_its_entry_simply_runs_again(line: Line, monkeypatch) -> None:
+def test_a_job_killed_after_its_work_and_before_its_entry_simply_runs_again(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recording = line.seal(clip("wav").read_bytes())
     monkeypatch.setattr(Submitter, "submit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
@@ -234,10 +236,12 @@ def test_a_tool_that_takes_too_long_is_ended_and_noted(line: Line) -> None:
     assert (line.facts(recording).play, line.facts(recording).error) == ("none", "media.timeout")
 
 
-def test_a_missing_program_is_named_and_the_job_waits_until_it_is_there(line: Line, monkeypatch) -> None:
+def test_a_missing_program_is_named_and_the_job_waits_until_it_is_there(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recording = line.seal(clip("photo").read_bytes())
-    monkeypatch.setattr(sandbox, "SEARCHED", "/nowhere")
-    sandbox.located.cache_clear()
+    monkeypatch.setattr(walls, "SEARCHED", "/nowhere")
+    walls.located.cache_clear()
     assert line.work() == [INDEX]
     job = line.job(INDEX, recording)
     assert (job.state, job.attempts) == (JobState.WAITING, 0)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
+from core.clock import stamp, utc_now
 from ingest.error import NoRoomError
 from ingest.status import Board, DockStatus, Message, Meter, Tile, TileState, read_status
 
@@ -22,6 +24,12 @@ def test_what_the_board_writes_is_what_the_console_reads(tmp_path: Path) -> None
         "number": 1, "state": "empty", "files_done": 0, "files_total": 0, "bytes_done": 0, "bytes_total": 0,
         "bytes_per_second": 0,
     }  # fmt: skip
+
+
+def test_a_dock_that_has_stopped_speaking_is_told_from_a_quiet_one() -> None:
+    assert DockStatus().is_stale
+    assert not DockStatus(at=stamp(utc_now())).is_stale
+    assert DockStatus(at=stamp(utc_now() - timedelta(seconds=11))).is_stale
 
 
 def test_a_file_that_is_missing_or_broken_is_an_empty_board(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -60,10 +61,8 @@ def test_changed_streams_fail_with_one_error_or_give_a_head(data: st.DataObject)
     content = bytearray(clip("fragmented").read_bytes()[:40_000])
     for _ in range(data.draw(st.integers(1, 6))):
         content[data.draw(st.integers(0, 3000))] = data.draw(st.integers(0, 255))
-    try:
-        cut(bytes(content), 1 << 16)
-    except FragmentError as refusal:
-        assert refusal.code == "media.fragment"
+    with suppress(FragmentError):
+        assert cut(bytes(content), 1 << 16)[0].startswith(content[:4])
 
 
 @given(st.binary(max_size=400))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import zlib
+from pathlib import Path
 
 import av
 import pytest
@@ -22,7 +22,7 @@ from media.index import MediaIndex, index, parse, read_packets, stored_facts
 from media.picture import jpeg_size
 from media.play import Play, decide, mime
 from media.probe import MediaFacts, probe, tool
-from media.sandbox import Limits
+from media.walls import Limits
 
 LIMITS = Limits(wall_s=60, output_bytes=100 << 20, idle=False)
 EXPECTED = {  # container, video, audio, shown how, as what
@@ -86,7 +86,12 @@ def test_a_turned_recording_has_an_upright_poster() -> None:
 
 @pytest.mark.parametrize(
     ("name", "error"),
-    [("truncated", TruncatedFileError), ("empty", EmptyFileError), ("text", NotMediaError), ("bomb", RefusedFileError)],
+    [
+        ("truncated", TruncatedFileError),
+        ("empty", EmptyFileError),
+        ("text", NotMediaError),
+        ("bomb", RefusedFileError),
+    ],
 )
 def test_what_cannot_be_shown_says_why(name: str, error: type[Exception]) -> None:
     with pytest.raises(error) as caught:
@@ -94,15 +99,18 @@ def test_what_cannot_be_shown_says_why(name: str, error: type[Exception]) -> Non
     assert "sealed" in str(caught.value)
 
 
-def test_playlists_and_scripts_are_not_followed(tmp_path) -> None:
-    for content in ("#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n/in/original\n", "ffconcat version 1.0\nfile /etc/passwd\n"):
+def test_playlists_and_scripts_are_not_followed(tmp_path: Path) -> None:
+    for content in (
+        "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n/in/original\n",
+        "ffconcat version 1.0\nfile /etc/passwd\n",
+    ):
         path = tmp_path / "list"
         path.write_text(content)
         with pytest.raises(NotMediaError):
             index(path, LIMITS)
 
 
-def test_a_recording_cut_in_the_middle_keeps_what_came_before(tmp_path) -> None:
+def test_a_recording_cut_in_the_middle_keeps_what_came_before(tmp_path: Path) -> None:
     whole = clip("fragmented").read_bytes()
     path = tmp_path / "cut.mp4"
     path.write_bytes(whole[: len(whole) * 6 // 10])
@@ -114,11 +122,13 @@ def test_a_recording_cut_in_the_middle_keeps_what_came_before(tmp_path) -> None:
 def test_probing_reads_the_same_facts_without_the_packets() -> None:
     seen, whole = probe(clip("h264"), LIMITS), index(clip("h264"), LIMITS).facts
     assert (seen.kind, seen.container, seen.audio.codec) == (whole.kind, whole.container, whole.audio.codec)
-    assert dataclasses_equal(seen.video.model_dump(), whole.video.model_dump(), {"packets", "keyframes"})
+    assert same_but(seen.video.model_dump(), whole.video.model_dump(), {"packets", "keyframes"})
 
 
-def dataclasses_equal(left: dict, right: dict, without: set[str]) -> bool:
-    return {k: v for k, v in left.items() if k not in without} == {k: v for k, v in right.items() if k not in without}
+def same_but(left: dict, right: dict, without: set[str]) -> bool:
+    return {k: v for k, v in left.items() if k not in without} == {
+        k: v for k, v in right.items() if k not in without
+    }
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +150,8 @@ def test_one_changed_fact_is_noticed(answer: bytes) -> None:
     assert isinstance(parse(changed(answer)), MediaIndex)
     video, sprite = parse(answer).facts.video.model_dump(), parse(answer).facts.sprite.model_dump()
     for facts in (
-        {"v": 2}, {"kind": "film"}, {"kind": "audio", "audio": None}, {"container": "<script>"}, {"duration_ms": 10**12},
+        {"v": 2}, {"kind": "film"}, {"kind": "audio", "audio": None}, {"container": "<script>"},
+        {"duration_ms": 10**12},
         {"duration_ms": True}, {"video": None}, {"extra": 1}, {"sprite": None},
         {"video": video | {"width": 10**6}}, {"video": video | {"packets": 1}}, {"video": video | {"packets": 1 << 31}},
         {"sprite": sprite | {"columns": 1}}, {"sprite": sprite | {"times_ms": sprite["times_ms"][::-1]}},
@@ -159,7 +170,12 @@ def test_a_picture_that_is_none_is_noticed(answer: bytes) -> None:
 
 def test_a_packet_map_that_unpacks_too_far_is_noticed() -> None:
     assert len(read_packets(zlib.compress(bytes(21 * 10)), 10).times) == 10
-    for raw, rows in ((zlib.compress(bytes(21 * 11)), 10), (zlib.compress(bytes(1 << 26)), 10), (b"nonsense", 1), (b"", 1)):
+    for raw, rows in (
+        (zlib.compress(bytes(21 * 11)), 10),
+        (zlib.compress(bytes(1 << 26)), 10),
+        (b"nonsense", 1),
+        (b"", 1),
+    ):
         with pytest.raises(MalformedIndexError):
             read_packets(raw, rows)
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ import pytest
 from media import lens
 from media.error import MediaCrashedError
 from media.lens import present, sweep
-from media.sandbox import Limits, Task, run
-from vault.payload import PayloadError, PayloadReader, sealed_size, seal_payload
+from media.sandbox import run
+from media.walls import Limits, Task
+from vault.payload import PayloadError, PayloadReader, seal_payload, sealed_size
 
 CONTENT = os.urandom((3 << 20) + 12_345)
 LIMITS = Limits(output_bytes=8 << 20, idle=False)
@@ -85,10 +87,12 @@ def test_a_recording_that_ends_early_is_an_error_and_not_zeros(tmp_path: Path) -
 
 
 def test_it_is_gone_after_an_error_while_a_tool_still_holds_it(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), present(io.BytesIO(CONTENT), len(CONTENT), tmp_path) as path:
-        held = path.open("rb")
-        raise KeyboardInterrupt
-    held.close()
+    with (
+        ExitStack() as held,
+        pytest.raises(ZeroDivisionError),
+        present(io.BytesIO(CONTENT), len(CONTENT), tmp_path) as path,
+    ):
+        _ = 1 // held.enter_context(path.open("rb")).seek(0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -112,7 +116,7 @@ def test_what_a_killed_worker_left_is_swept_away(tmp_path: Path) -> None:
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     house = Path(lens.__file__).parents[1]
-    killed = subprocess.run(  # noqa: S603
+    killed = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False, cwd=house
     )
     assert killed.returncode == -signal.SIGKILL

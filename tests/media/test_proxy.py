@@ -16,7 +16,7 @@ from support.footage import SECONDS, clip
 from media.fragment import FragmentError
 from media.probe import MediaFacts, probe
 from media.proxy import LINES, Proxy
-from media.sandbox import Limits
+from media.walls import Limits
 
 LIMITS = Limits(wall_s=120, output_bytes=100 << 20, idle=False)
 SEEK_S = 2.6
@@ -38,7 +38,10 @@ def test_every_picture_and_all_sound_are_there_as_h264(name: str, tmp_path: Path
     path.write_bytes(made(name))
     with av.open(str(path)) as container:
         video, audio = container.streams
-        assert (video.codec_context.codec.canonical_name, audio.codec_context.codec.canonical_name) == ("h264", "aac")
+        assert (video.codec_context.codec.canonical_name, audio.codec_context.codec.canonical_name) == (
+            "h264",
+            "aac",
+        )
         assert (video.width, video.height, video.codec_context.pix_fmt) == (320, 180, "yuv420p")
         frames = list(container.decode(video=0))
         assert len(frames) == pytest.approx(SECONDS * 10, abs=1)
@@ -48,8 +51,12 @@ def test_every_picture_and_all_sound_are_there_as_h264(name: str, tmp_path: Path
         assert heard == pytest.approx(SECONDS, abs=0.15)
 
 
-@pytest.mark.parametrize(("name", "size"), [("large", (960, LINES)), ("portrait", (302, LINES)), ("hevc", (320, 180))])
-def test_a_large_picture_is_made_smaller_and_a_small_one_is_not(name: str, size: tuple[int, int], tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("name", "size"), [("large", (960, LINES)), ("portrait", (302, LINES)), ("hevc", (320, 180))]
+)
+def test_a_large_picture_is_made_smaller_and_a_small_one_is_not(
+    name: str, size: tuple[int, int], tmp_path: Path
+) -> None:
     path = tmp_path / "proxy.mp4"
     path.write_bytes(made(name))
     with av.open(str(path)) as container:
@@ -90,7 +97,9 @@ def address() -> Iterator[tuple[str, dict[str, bytes]]]:
         def do_GET(self) -> None:
             content = files.get(self.path, b"<video muted></video>")
             asked = re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-            start, stop = (int(asked[1]), int(asked[2] or len(content) - 1) + 1) if asked else (0, len(content))
+            start, stop = (
+                (int(asked[1]), int(asked[2] or len(content) - 1) + 1) if asked else (0, len(content))
+            )
             self.send_response(206 if asked else 200)
             self.send_header("Content-Type", "video/mp4" if self.path in files else "text/html")
             self.send_header("Accept-Ranges", "bytes")
@@ -133,7 +142,7 @@ LOOK = """async ([source, seekTo]) => {
 
 
 @pytest.mark.browser
-def test_chromium_shows_a_picture_and_seeks_at_once(address) -> None:
+def test_chromium_shows_a_picture_and_seeks_at_once(address: tuple[str, dict[str, bytes]]) -> None:
     base, files = address
     files["/proxy"], files["/original"] = made("hevc"), clip("h264").read_bytes()
     with sync_playwright() as play:

@@ -32,7 +32,8 @@ def test_sections_come_back_by_name() -> None:
         b"", MAGIC, MAGIC + b"fact", MAGIC + section(b"fact", b"{}"), b"other" + DONE,
         MAGIC + section(b"fact", b"x" * 101) + DONE, MAGIC + section(b"evil", b"") + DONE,
         MAGIC + section(b"fact", b"1") + section(b"fact", b"1") + DONE, MAGIC + DONE + b"more",
-        MAGIC + b"fact\x00\x00\x00\x09{}" + DONE, MAGIC + section(b"done", b"x"), MAGIC + section(b"\xff\xfe\xfd\xfc") + DONE,
+        MAGIC + b"fact\x00\x00\x00\x09{}" + DONE, MAGIC + section(b"done", b"x"),
+        MAGIC + section(b"\xff\xfe\xfd\xfc") + DONE,
         MAGIC + section(b"no  ", b"who knows") + DONE, MAGIC + b"fact\xff\xff\xff\xff",
     ],
 )  # fmt: skip

@@ -20,14 +20,15 @@ cp -r /station/plugs /srv/plugs && chmod -R a+rX /srv/plugs
 
 set +e
 systemctl daemon-reload
-systemctl start sealdock.target
-sleep_until() { for _ in $(seq 300); do "$@" && return; sleep 0.1; done; echo "gave up waiting for: $*"; }
+systemctl start --no-block sealdock.target
+sleep_until() { for _ in $(seq 200); do "$@" && return; sleep 0.1; done; echo "gave up waiting for: $*"; false; }
 running() { [ "$(systemctl is-active 'sealdock-*.service' | sort -u)" = active ]; }
-sleep_until running
+give_up() { cat /var/lib/sealdock/run/dock.json; journalctl --no-pager -o cat -u 'sealdock-*' | tail -100; exit 1; }
+sleep_until running || give_up
 $sealdock keyd unlock --passphrase-file /root/passphrase
 cp /station/recorder.json /srv/plugs/recorder.json
-is_sealed() { $sealdock dock status --json | grep -q '"sealed"'; }
-sleep_until is_sealed
+is_sealed() { grep -q '"sealed"' /var/lib/sealdock/run/dock.json; }
+sleep_until is_sealed || give_up
 console() { /opt/sealdock/.venv/bin/python -c '
 import urllib.request; print(urllib.request.urlopen("http://127.0.0.1:8443/", timeout=5).status)' 2>&1; }
 sleep_until eval 'console | grep -q 200'

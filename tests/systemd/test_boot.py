@@ -25,6 +25,10 @@ sys.path.insert(0, "/opt/sealdock")
 from sealdock.cli import main
 main()
 """
+PYTHON_AT_HOME = f"""[Service]
+ProtectHome=tmpfs
+BindReadOnlyPaths={sys.base_prefix}
+"""  # a developer's interpreter may lie in a home; a station's lies in /usr
 PROBE = """[Unit]
 DefaultDependencies=no
 [Service]
@@ -44,21 +48,29 @@ def stage(place: Path) -> list[str]:
     binaries, packages = program / ".venv/bin", program / f".venv/lib/{version}/site-packages"
     binaries.mkdir(parents=True)
     packages.mkdir(parents=True)
-    (program / ".venv/pyvenv.cfg").write_text("home = /opt/python/bin\n", encoding="ascii")
-    (binaries / "python").symlink_to(f"/opt/python/bin/{version}")
+    (program / ".venv/pyvenv.cfg").write_text(f"home = {sys.base_prefix}/bin\n", encoding="utf-8")
+    (binaries / "python").symlink_to(f"{sys.base_prefix}/bin/{version}")
     (binaries / "sealdock").write_text(LAUNCHER, encoding="ascii")
     (binaries / "sealdock").chmod(0o755)
     (station / "out").mkdir(parents=True)
+    (place / "srv").mkdir(mode=0o755)
     shutil.copy(Path(__file__).with_name("station.sh"), station)
     _card(station)
     units = place / "units"
     units.mkdir()
     (units / "probe.service").write_text(PROBE, encoding="ascii")
+    (units / "sealdock-.service.d").mkdir()
+    (units / "sealdock-.service.d/python.conf").write_text(PYTHON_AT_HOME, encoding="utf-8")
     installed = Path(sys.prefix) / f"lib/{version}/site-packages"
+    interpreter = [] if sys.base_prefix == "/usr" else [f"--bind-ro={sys.base_prefix}"]
     return [
-        f"--bind-ro={program}:/opt/sealdock", f"--bind-ro={installed}:/opt/sealdock/.venv/lib/{version}/site-packages",
-        f"--bind-ro={sys.base_prefix}:/opt/python", f"--bind={station}:/station",
-        f"--bind-ro={units}:/usr/local/lib/systemd/system", "--bind=/dev/fuse",
+        f"--bind-ro={program}:/opt/sealdock",
+        f"--bind-ro={installed}:/opt/sealdock/.venv/lib/{version}/site-packages",
+        f"--bind={station}:/station",
+        f"--bind={place / 'srv'}:/srv",  # a real disk under the vault, for O_DIRECT and leases
+        f"--bind-ro={units}:/usr/local/lib/systemd/system",
+        "--bind=/dev/fuse",
+        *interpreter,
     ]  # fmt: skip
 
 
@@ -82,6 +94,7 @@ def _card(station: Path) -> None:
     (station / "recorder.json").write_text(json.dumps(plug), encoding="ascii")
 
 
+BOOT = 'mount --bind / "$0" && exec systemd-nspawn --directory="$0" "$@"'
 LONGEST_S = 200  # the machine ends itself after 150
 
 
@@ -89,7 +102,7 @@ def boot(root: Path, *options: str, unit: str) -> subprocess.CompletedProcess[st
     """Boot over a view of this machine's root; whatever it changes goes with its memory."""
     root.mkdir()
     command = [
-        "timeout", str(LONGEST_S), "unshare", "--mount", "sh", "-c", 'mount --bind / "$0" && exec systemd-nspawn --directory="$0" "$@"', str(root),
+        "timeout", str(LONGEST_S), "unshare", "--mount", "sh", "-c", BOOT, str(root),
         "--quiet", "--volatile=overlay", "--register=no", "--keep-unit",
         "--link-journal=no", "--capability=all", *options, "--boot", f"systemd.unit={unit}",
     ]  # fmt: skip
@@ -104,9 +117,6 @@ def saw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if os.geteuid() != 0 or shutil.which("systemd-nspawn") is None or not Path("/dev/fuse").exists():
         pytest.skip("booting a machine needs root, systemd-nspawn (Debian: systemd-container) and /dev/fuse")
     place = tmp_path_factory.mktemp("machine")
-    for folder in (place, *place.parents):
-        if folder.owner() == "root" and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o011)
     ended = boot(place / "root", *stage(place), unit="probe.service")
     out = place / "station/out"
     if not (out / "log").exists():

@@ -54,13 +54,15 @@ def titles(house: House) -> list[tuple[str, int | None]]:
 
 
 def test_row_submission_and_projection_are_one_transaction(titled: House) -> None:
-    class Boom(Exception):
-        pass
-
     submitter = Submitter(titled.key("console"), titled.projections, titled.bell)
-    with pytest.raises(Boom), titled.db.writing() as session:
-        submitter.submit(session, Draft("case", body={"title": "x"}))
-        raise Boom
+
+    def submit_and_fail() -> None:
+        with titled.db.writing() as session:
+            submitter.submit(session, Draft("case", body={"title": "x"}))
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        submit_and_fail()
     assert titled.rows() == []
     assert titles(titled) == []
 

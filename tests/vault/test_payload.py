@@ -118,8 +118,19 @@ def test_seeking_from_here_and_from_the_end(tmp_path: Path) -> None:
         reader.seek(10)
         reader.seek(5, os.SEEK_CUR)
         assert reader.read(3) == PLAINTEXT[15:18]
-        with pytest.raises(ValueError, match="negative"):
-            reader.seek(-1)
+        for offset, whence in ((-1, os.SEEK_SET), (0, 7)):
+            with pytest.raises(ValueError, match="negative"):
+                reader.seek(offset, whence)
+
+
+def test_a_closed_reader_reads_nothing(tmp_path: Path) -> None:
+    reader = PayloadReader.open(stored(tmp_path, SEALED), FILE_KEY, NONCE)
+    assert reader.readable()
+    assert reader.seekable()
+    reader.close()
+    reader.close()
+    with pytest.raises(ValueError, match="closed"):
+        reader.read(1)
 
 
 def test_a_payload_may_start_behind_its_header(tmp_path: Path) -> None:

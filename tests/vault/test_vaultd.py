@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -246,7 +247,7 @@ def test_an_object_of_another_length_is_never_sealed(house: House, change: str) 
 
 def test_a_medium_that_cannot_be_read_is_a_mismatch(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     class Failing(intake.Reader):
-        def digest(self, path: Path, cancel: threading.Event | None = None) -> Any:
+        def digest(self, path: Path, cancel: threading.Event | None = None) -> Any:  # noqa: ARG002
             raise MediumError(path=path, why=os.strerror(errno.EIO))
 
     monkeypatch.setattr(intake, "Reader", Failing)
@@ -303,14 +304,14 @@ def test_objects_become_immutable_where_that_is_asked_for_and_allowed(house: Hou
         daemon.step()
     daemon.close()
     path = house.vault.object_path(entry_id)
-    attributes = os.popen(f"lsattr {path}").read().split()  # noqa: S605
-    if "i" not in attributes[0]:
+    listed = subprocess.run(["lsattr", path], capture_output=True, check=False, text=True).stdout
+    if "i" not in listed.partition(" ")[0]:
         pytest.skip("the file system or our capabilities do not allow chattr +i here")
     try:
         with pytest.raises(PermissionError):
             path.unlink()
     finally:
-        os.system(f"chattr -i {path}")  # noqa: S605
+        subprocess.run(["chattr", "-i", path], check=True)
 
 
 # --- failures and restarts
@@ -349,20 +350,24 @@ def test_a_log_that_was_replaced_by_another_of_its_length_is_not_written_to(hous
     daemon.close()
 
 
+def step_for_ever(daemon: vaultd.Vaultd) -> None:
+    while True:
+        daemon.step()
+
+
 def test_a_database_that_missed_the_commit_catches_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [house.case(), house.ingest(b"footage"), house.submit("dockd", Draft("case"))]
-    with monkeypatch.context() as patched:
+    daemon = house.vaultd()
+    daemon.start()
 
-        def power_cut(*_: object) -> None:
-            raise KeyboardInterrupt
+    def power_cut(*_: object) -> None:
+        raise KeyboardInterrupt
 
-        patched.setattr(vaultd.index, "insert", power_cut)
-        daemon = house.vaultd()
-        with pytest.raises(KeyboardInterrupt):
-            daemon.start()
-            while True:
-                daemon.step()
-        daemon.close()
+    monkeypatch.setattr(vaultd.index, "insert", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        step_for_ever(daemon)
+    daemon.close()
+    monkeypatch.undo()
     house.settle()
     states = [house.row(entry_id).state for entry_id in ids]
     assert states == [RowState.SEQUENCED, RowState.SEQUENCED, RowState.REFUSED]

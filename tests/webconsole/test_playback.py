@@ -19,7 +19,7 @@ from ingest.media_facts import MediaFacts
 from vault.keyd import KeydClient, RateLimitedError
 from webconsole import playback
 from webconsole.byterange import LARGEST_PIECE
-from webconsole.keycache import KEEP_S, MOST_KEYS, KeyCache, KeyName
+from webconsole.keycache import KEEP_S, MOST_KEYS, KeyCache, KeyName, SealedKey
 
 if TYPE_CHECKING:
     from conftest import House, Station
@@ -300,32 +300,37 @@ def test_a_page_of_pictures_waits_for_keyds_rate(
 # The cache of keys
 
 
-def test_keys_are_kept_for_minutes_only() -> None:
+@pytest.fixture
+def key(house: House) -> SealedKey:
+    return SealedKey(b"k" * 16, 0, house.context.reader.leaf(0))
+
+
+def test_keys_are_kept_for_minutes_only(key: SealedKey) -> None:
     now = [0.0]
     keys = KeyCache(clock=lambda: now[0])
     name = KeyName("session", "recording", "original")
-    keys.put(name, b"k")
+    keys.put(name, key)
     now[0] = KEEP_S - 0.1
-    assert keys.get(name) == b"k"
+    assert keys.get(name) is key
     now[0] = KEEP_S
     assert keys.get(name) is None
 
 
-def test_the_oldest_key_leaves_first() -> None:
+def test_the_oldest_key_leaves_first(key: SealedKey) -> None:
     keys = KeyCache()
     for i in range(MOST_KEYS + 1):
-        keys.put(KeyName("session", str(i), "poster"), b"k")
+        keys.put(KeyName("session", str(i), "poster"), key)
     assert keys.get(KeyName("session", "0", "poster")) is None
-    assert keys.get(KeyName("session", "1", "poster")) == b"k"
+    assert keys.get(KeyName("session", "1", "poster")) is key
 
 
-def test_the_cache_serves_many_threads() -> None:
+def test_the_cache_serves_many_threads(key: SealedKey) -> None:
     keys = KeyCache()
 
     def work(session: str) -> None:
         for i in range(300):
-            keys.put(KeyName(session, str(i), "poster"), session.encode())
-            assert keys.get(KeyName(session, str(i), "poster")) in {session.encode(), None}
+            keys.put(KeyName(session, str(i), "poster"), key)
+            keys.get(KeyName(session, str(i), "poster"))
         keys.forget(session)
 
     threads = [threading.Thread(target=work, args=(str(i),)) for i in range(4)]

@@ -151,4 +151,4 @@ def _renditions(facts: Mapping[str, Any]) -> str:
 def _case_numbers(session: Session, lines: list[CustodyLine]) -> dict[str, str]:
     wanted = {line.facts["case"] for line in lines if "case" in line.facts}
     rows = session.execute(select(CaseFile.id, CaseFile.number).where(CaseFile.id.in_(wanted)))
-    return dict(rows.tuples().all())
+    return dict(rows.all())

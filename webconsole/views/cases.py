@@ -257,7 +257,7 @@ def _form(form: Form, refusal: str = "", status: int = 200) -> Response:
 
 def _lines(session: Session, cases: list[CaseFile]) -> list[CaseLine]:
     counted = select(Exhibit.case_id, func.count()).where(Exhibit.case_id.in_([c.id for c in cases]))
-    counts = dict(session.execute(counted.group_by(Exhibit.case_id)).tuples().all())
+    counts = dict(session.execute(counted.group_by(Exhibit.case_id)).all())
     kinds, stages = wording.kinds(), wording.stages()
     return [
         CaseLine(

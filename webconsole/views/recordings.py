@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from casework.exhibit import link_many
 from casework.people import Officer, RecorderAsset
 from casework.permission import Permission
-from casework.recording import RecordingFilter, list_recordings
+from casework.recording import RecordingFilter, RecordingPage, list_recordings
 from core.errors import SealdockError
 from webconsole import playback
 from webconsole.context import console
@@ -30,7 +30,6 @@ from webconsole.reach import own_number
 
 blueprint = Blueprint("recordings", __name__)
 OFFERED = 200  # officers and recorders that a field offers; any other number can still be typed
-NOBODY = ""  # an officer number that no recording has
 
 
 class Narrowed(NamedTuple):
@@ -79,7 +78,7 @@ def show() -> Response:
     typed = Narrowed(*(form.typed(name) for name in Narrowed._fields))
     with console().db.reading() as session:
         wanted = _wanted(form, session)
-        page = list_recordings(session, wanted, cursor=request.args.get("cursor"))
+        page = _page(session, wanted)
         access = playback.grant_posters([recording.id for recording in page.recordings])
         lines = footage_lines(session, page.recordings, posters=access.ready)
         officers, recorders = _offered(session)
@@ -135,12 +134,21 @@ def _said(made: int, chosen: int, number: str) -> str:
     return f"{linked} {kept}"
 
 
-def _wanted(form: Form, session: Session) -> RecordingFilter:
+def _page(session: Session, wanted: RecordingFilter | None) -> RecordingPage:
+    if wanted is None:
+        return RecordingPage([], None)
+    return list_recordings(session, wanted, cursor=request.args.get("cursor"))
+
+
+def _wanted(form: Form, session: Session) -> RecordingFilter | None:
+    """What to list; None for an account that may see its own recordings and is no officer."""
     since, until = form.day("since", required=False), form.day("until", required=False)
     account = current_account()
     officer = form.text("officer", limit=32, required=False) or None
     if not may(Permission.RECORDING_LIST):
-        officer = own_number(session, account) or NOBODY
+        officer = own_number(session, account)
+        if not officer:
+            return None
     return RecordingFilter(
         officer_number=officer,
         recorder_serial=form.text("recorder", limit=32, required=False) or None,
@@ -159,8 +167,6 @@ def _midnight(day: date) -> datetime:
 def _offered(session: Session) -> tuple[list[OfficerChoice], list[str]]:
     if not may(Permission.RECORDING_LIST):
         return [], []
-    officers = session.execute(
-        select(Officer.number, Officer.name).order_by(Officer.number).limit(OFFERED)
-    ).tuples()
+    officers = session.execute(select(Officer.number, Officer.name).order_by(Officer.number).limit(OFFERED))
     recorders = session.scalars(select(RecorderAsset.serial).order_by(RecorderAsset.serial).limit(OFFERED))
     return [OfficerChoice(number, name) for number, name in officers], list(recorders)
