@@ -211,8 +211,8 @@ class PayloadReader(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill `buffer` as far as the payload goes with authenticated bytes. Raises PayloadError."""
-        if self.closed:
-            raise ValueError("the reader is closed")  # its descriptor's number may belong to another file by now
+        if self.closed:  # the descriptor's number may belong to another file by now
+            raise ValueError("the reader is closed")
         target = memoryview(buffer).cast("B")
         wanted = max(0, min(len(target), self.size - self._position))
         done = 0

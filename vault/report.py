@@ -109,7 +109,7 @@ class Report:
     def sentence(self) -> str:
         """The outcome in one sentence, in English."""
         if not self.ok:
-            return f"{self.failure_count} failures. Do not rely on this vault until each is explained."
+            return f"Failures: {self.failure_count}. Do not rely on this vault until each is explained."
         if self.trust is Trust.CONFIRMED:
             return f"All {self.size} entries and everything they seal are as they were signed."
         key = self.key.vkey if self.key else ""

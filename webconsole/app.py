@@ -16,6 +16,7 @@ from webconsole import csrf, errors, gate, headers, i18n, page
 from webconsole.context import EXTENSION, OPENER, ConsoleContext
 from webconsole.keycache import KeyCache
 from webconsole.opening import Opener
+from webconsole.routes import BLUEPRINTS
 
 MAX_BODY_BYTES = 1024 * 1024  # forms only: nothing is uploaded through the console
 MAX_FORM_BYTES = 512 * 1024
@@ -28,7 +29,7 @@ class UlidConverter(BaseConverter):
     regex = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
 
 
-def create_app(context: ConsoleContext, blueprints: Sequence[Blueprint] | None = None) -> Flask:
+def create_app(context: ConsoleContext, blueprints: Sequence[Blueprint] = BLUEPRINTS) -> Flask:
     """The console over `context`. Raises UndeclaredViewError when a view is silent about who may see it."""
     app = Flask(__name__, static_folder=None, template_folder="templates")
     app.extensions[EXTENSION] = context
@@ -47,7 +48,7 @@ def create_app(context: ConsoleContext, blueprints: Sequence[Blueprint] | None =
     i18n.install(app)
     page.install(app)
     errors.install(app)
-    for blueprint in _all_blueprints() if blueprints is None else blueprints:
+    for blueprint in blueprints:
         app.register_blueprint(blueprint)
     gate.refuse_undeclared(app)
     return app
@@ -59,9 +60,3 @@ def _install_checks(app: Flask, context: ConsoleContext) -> None:
         app.before_request(check)
     for finish in (headers.add_headers, csrf.send_visit):
         app.after_request(finish)
-
-
-def _all_blueprints() -> tuple[Blueprint, ...]:
-    from webconsole.routes import BLUEPRINTS  # noqa: PLC0415  # the views import their way up to here
-
-    return BLUEPRINTS

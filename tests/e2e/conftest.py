@@ -11,8 +11,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -168,10 +168,11 @@ def is_prepared(db: Database) -> bool:
 
 def answers(url: str) -> bool:
     """Whether the console shows its sign-in page."""
-    with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+    try:
         with urllib.request.urlopen(f"{url}/sign-in", timeout=5) as page:  # noqa: S310  our own loopback address
-            return bool(page.status == 200)
-    return False
+            return bool(page.status == HTTPStatus.OK)
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
 
 
 def wait_until(is_true: Callable[[], bool], what: str) -> None:

@@ -33,12 +33,12 @@ console() { /opt/sealdock/.venv/bin/python -c '
 import urllib.request; print(urllib.request.urlopen("http://127.0.0.1:8443/", timeout=5).status)' 2>&1; }
 sleep_until eval 'console | grep -q 200'
 is_indexed() { [ -n "$(find /var/lib/sealdock/derived -name "*.age" | head -1)" ]; }
-sleep_until is_indexed
+sleep_until is_indexed || journalctl --no-pager -o cat -u sealdock-worker
 
 for name in keyd vaultd dockd worker console; do
   pid=$(systemctl show --property=MainPID --value "sealdock-$name")
   grep -E '^(Uid|CapEff|CapBnd|NoNewPrivs|Seccomp):' "/proc/$pid/status" | say "status-$name"
-  systemctl show --property=NRestarts,MemoryPeak,MemoryCurrent "sealdock-$name" | say "show-$name"
+  systemctl show --property=NRestarts "sealdock-$name" | say "show-$name"
   journalctl --no-pager -o cat -u "sealdock-$name" | say "journal-$name"
 done
 $sealdock dock status --json | say dock
@@ -57,6 +57,6 @@ for name in keyd vaultd dockd worker console; do
     as "$name" test -w "$file" && echo "$name writes ${file/$object/OBJECT}"
   done
 done | sed -e "s#$slots#SLOTS#; s#$bucket#BUCKET#; s#$derived#DERIVED#" | say reach
-systemctl stop sealdock.target && sleep_until eval '! systemctl is-active --quiet sealdock-vaultd'
+systemctl stop sealdock.target 'sealdock-*.service'
 systemctl show --property=Result,ExecMainStatus sealdock-{keyd,vaultd,dockd,worker,console} | say stopped
 systemctl list-units --all 'sealdock*' --no-pager | cat

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -156,7 +157,10 @@ def test_the_console_answers(saw: Path) -> None:
 
 
 def test_media_was_indexed_between_the_walls(saw: Path) -> None:
-    assert ".age" in read(saw, "tree")
+    journal = read(saw, "journal-worker")
+    assert "job done" in journal
+    assert "waits" not in journal, journal
+    assert re.search(r"sealdock-worker sealdock-objects f derived/.*\.age", read(saw, "tree"))
 
 
 def test_every_process_is_another_user_filtered_and_without_new_privileges(

@@ -49,7 +49,7 @@ def test_the_outcome_is_a_yes_only_under_the_readers_own_key(trust: Trust, exit_
     assert report.exit_code is exit_code
     report.fail(Finding(6, "verify.object", "objects/x"))
     assert report.exit_code is Exit.NO
-    assert "1 failure" in report.sentence
+    assert "Failures: 1." in report.sentence
 
 
 def test_without_a_checkpoint_nothing_is_proven() -> None:

@@ -16,7 +16,6 @@ from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 
 import casework.projection
-import webconsole.routes  # noqa: F401  brings in every table that a page reads
 from casework.permission import Role
 from core.clock import new_id, utc_now
 from core.db import Database
@@ -41,6 +40,7 @@ from webconsole.auth import cookie, session
 from webconsole.auth import password as passwords
 from webconsole.auth.account import Account
 from webconsole.context import ConsoleContext
+from webconsole.routes import BLUEPRINTS
 
 PASSWORD = "evidence stays as it was"
 PASSPHRASE = b"a passphrase of the tests"
@@ -207,8 +207,6 @@ def make_app(house: House) -> Callable[..., Flask]:
     """The application with blueprints of the test beside those it needs to write a page."""
 
     def make(*blueprints: Blueprint) -> Flask:
-        from webconsole.routes import BLUEPRINTS  # noqa: PLC0415  # only these tests need the views
-
         return create_app(house.context, [*BLUEPRINTS, *blueprints])
 
     return make
