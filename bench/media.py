@@ -160,7 +160,7 @@ def main() -> int:
         for codec, rate in ((Codec.H264, 8_000_000), (Codec.HEVC, 5_000_000)):
             shot = Shot(
                 "060123", "X1A0001", datetime(2026, 11, 23, 6, 5, 9, tzinfo=UTC), seconds=options.seconds,
-                codec=codec, width=width, height=height, frames_per_second=30, bits_per_second=rate,
+                codec=codec, width=width, height=height, frames_per_second=30, bits_per_second=rate, grain=9,
             )  # fmt: skip
             held = bench_codec(codec, shot, directory) and held
         bench_lens(directory)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Index, delete, exists, select, update
+from sqlalchemy import Index, delete, exists, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from casework.case import CaseFile, Stage, get_case
@@ -201,36 +201,21 @@ def apply_link(session: Session, applied: AppliedEntry) -> None:
     leaf = applied.leaf
     if session.scalar(select(CaseLink.position).where(CaseLink.entry_id == leaf.id)) is not None:
         return
-    row = CaseLink(
-        entry_id=leaf.id,
-        recording_id=leaf.facts["recording"],
-        case_id=leaf.facts["case"],
-        action=leaf.facts["action"],
-        stage=leaf.facts.get("stage", Stage.EVIDENCE.value),
-        note=(applied.fields or {}).get("note", ""),
-        actor=leaf.actor,
-        at=parse_stamp(leaf.time),
-    )
-    session.add(row)
-    _settle(session, row)
-    session.flush()
-
-
-def _settle(session: Session, row: CaseLink) -> None:
-    if row.action == LinkAction.LINK:
-        session.merge(
-            Exhibit(
-                case_id=row.case_id, recording_id=row.recording_id, stage=row.stage, note=row.note,
-                entry_id=row.entry_id, linked_by=row.actor, linked_at=row.at,
-            )
-        )  # fmt: skip
-    else:
-        session.execute(
-            delete(Exhibit).where(Exhibit.case_id == row.case_id, Exhibit.recording_id == row.recording_id)
-        )
-    session.flush()
-    remaining = exists().where(Exhibit.recording_id == row.recording_id)
-    session.execute(update(Recording).where(Recording.id == row.recording_id).values(is_linked=remaining))
+    claim = {
+        "entry_id": leaf.id,
+        "recording_id": leaf.facts["recording"],
+        "case_id": leaf.facts["case"],
+        "stage": leaf.facts.get("stage", Stage.EVIDENCE.value),
+        "note": (applied.fields or {}).get("note", ""),
+    }
+    at, is_link = parse_stamp(leaf.time), leaf.facts["action"] == LinkAction.LINK
+    session.execute(insert(CaseLink).values(**claim, action=leaf.facts["action"], actor=leaf.actor, at=at))
+    of = claim["recording_id"]
+    session.execute(delete(Exhibit).where(Exhibit.case_id == claim["case_id"], Exhibit.recording_id == of))
+    if is_link:
+        session.execute(insert(Exhibit).values(**claim, linked_by=leaf.actor, linked_at=at))
+    remaining = True if is_link else exists().where(Exhibit.recording_id == of)
+    session.execute(update(Recording).where(Recording.id == of).values(is_linked=remaining))
 
 
 def _submit(

@@ -12,11 +12,14 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BigInteger, ColumnElement, Index, Select, and_, column, or_, select, table
+from sqlalchemy import BigInteger, ColumnElement, Executable, Index, Select, and_, column, or_, select, table
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Mapped, Session, column_property, mapped_column
 
 from casework.field import CaseworkError
@@ -117,7 +120,7 @@ def list_recordings(
     session: Session, wanted: RecordingFilter, *, cursor: str | None = None, limit: int = PAGE_SIZE
 ) -> RecordingPage:
     """A page of recordings, the newest first. Raises CursorError for a cursor that no page gave out."""
-    query = _narrowed(wanted)
+    query = _narrowed(_resolved(session, wanted))
     if cursor:
         happened_at, identity = _read_cursor(cursor)
         query = query.where(
@@ -142,41 +145,53 @@ def apply_ingest(zone: str) -> Projection:
     """The projection of `ingest` entries on a station whose recorders keep the time of `zone`."""
 
     def apply(session: Session, applied: AppliedEntry) -> None:
-        known = session.get(Recording, applied.leaf.id)
-        session.merge(_row(applied, zone, is_linked=known is not None and known.is_linked))
+        session.execute(_upsert(session.get_bind().dialect.name), _row(applied, zone))
 
     return apply
 
 
-def _row(applied: AppliedEntry, zone: str, *, is_linked: bool) -> Recording:
+@cache
+def _upsert(dialect: str) -> Executable:
+    """Made once, because making it costs more than running it: a replay runs it a million times."""
+    insert = postgresql_insert if dialect == "postgresql" else sqlite_insert
+    statement = insert(Recording.__table__)  # type: ignore[arg-type]  # a mapped class's table is a Table
+    kept = {"id", "is_linked"}
+    changed = {column.name: statement.excluded[column.name] for column in Recording.__table__.columns}
+    return statement.on_conflict_do_update(
+        index_elements=["id"], set_={name: value for name, value in changed.items() if name not in kept}
+    )
+
+
+def _row(applied: AppliedEntry, zone: str) -> dict[str, object]:
+    """The columns that an `ingest` entry fills."""
     leaf, fields, sealed = applied.leaf, applied.fields or {}, applied.leaf.object
     if sealed is None:
         raise NoObjectError(id=leaf.id)
     sealed_at = parse_stamp(leaf.time)
     started_at, started_zone = _started(fields.get("started_at"), zone)
-    return Recording(
-        id=leaf.id,
-        name=fields.get("name", ""),
-        path=fields.get("path", ""),
-        media=leaf.facts["media"],
-        size=sealed.size,
-        sha256=sealed.sha256,
-        officer_number=fields.get("officer_number"),
-        recorder_serial=fields.get("recorder_serial"),
-        started_at=started_at,
-        started_text=fields.get("started_at"),
-        started_zone=started_zone,
-        clock_source=fields.get("clock_source"),
-        sealed_at=sealed_at,
-        happened_at=started_at or sealed_at,
-        bay=fields.get("bay"),
-        profile=fields.get("profile"),
-        session_id=leaf.facts.get("session"),
-        origin=leaf.facts["origin"],
-        damaged=bool(fields.get("damaged", False)),
-        is_disposed=applied.fields is None,
-        is_linked=is_linked,
-    )
+    return {
+        "id": leaf.id,
+        "name": fields.get("name", ""),
+        "path": fields.get("path", ""),
+        "media": leaf.facts["media"],
+        "size": sealed.size,
+        "sha256": sealed.sha256,
+        "officer_number": fields.get("officer_number"),
+        "recorder_serial": fields.get("recorder_serial"),
+        "started_at": started_at,
+        "started_text": fields.get("started_at"),
+        "started_zone": started_zone,
+        "clock_source": fields.get("clock_source"),
+        "sealed_at": sealed_at,
+        "happened_at": started_at or sealed_at,
+        "bay": fields.get("bay"),
+        "profile": fields.get("profile"),
+        "session_id": leaf.facts.get("session"),
+        "origin": leaf.facts["origin"],
+        "damaged": bool(fields.get("damaged", False)),
+        "is_disposed": applied.fields is None,
+        "is_linked": False,  # of a new row; casework.exhibit keeps it from then on
+    }
 
 
 def _started(written: str | None, zone: str) -> tuple[datetime | None, str | None]:
@@ -190,6 +205,22 @@ def _started(written: str | None, zone: str) -> tuple[datetime | None, str | Non
         return moment.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC), zone
     except (ValueError, OverflowError):  # a clock that was never set; what it wrote stays in `started_text`
         return None, None
+
+
+def _resolved(session: Session, wanted: RecordingFilter) -> RecordingFilter:
+    """A whole officer number or recorder serial that was typed as words is looked up by its index instead."""
+    words = wanted.words
+    if not words:
+        return wanted
+    if wanted.officer_number is None and _is_known(session, Recording.officer_number == words):
+        return replace(wanted, words="", officer_number=words)
+    if wanted.recorder_serial is None and _is_known(session, Recording.recorder_serial == words):
+        return replace(wanted, words="", recorder_serial=words)
+    return wanted
+
+
+def _is_known(session: Session, condition: ColumnElement[bool]) -> bool:
+    return session.scalar(select(Recording.id).where(condition).limit(1)) is not None
 
 
 def _narrowed(wanted: RecordingFilter) -> Select[Recording]:

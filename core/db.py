@@ -1,7 +1,7 @@
 """The database: a projection of the log and a workspace, never the truth.
 
 SQLite runs in WAL with `synchronous=FULL`, because NORMAL loses acknowledged commits in a power cut
-(measured, docs/reliability.md). Every writing transaction is `BEGIN IMMEDIATE`, so two writers queue instead
+(measured, ADR 0013). Every writing transaction is `BEGIN IMMEDIATE`, so two writers queue instead
 of failing half-way. The same code runs on PostgreSQL.
 """
 

@@ -1,12 +1,17 @@
 """What a block device or card image holds, and loop devices for images; read-only throughout.
 
-The programs asked are util-linux's (blkid, partx, losetup); a missing one is an error that names it.
+The programs asked are util-linux's (blkid, partx); a missing one is an error that names it.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
+import struct
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +19,10 @@ from devices.error import DeviceError
 
 TOOL_TIMEOUT_S = 90  # a hung medium answers EIO after about 36 s; a program may ask twice
 SECTOR = 512
+ATTEMPTS = 16  # other bays ask for loop devices at the same moment
+_LOOP_CTL_GET_FREE, _LOOP_CONFIGURE = 0x4C82, 0x4C0A  # linux/loop.h
+_READ_ONLY, _AUTOCLEAR = 1, 4  # lo_flags
+_LOOP_INFO = struct.Struct("=5Q4I64s64s32s2Q")  # struct loop_info64
 
 
 class ToolError(DeviceError):
@@ -62,18 +71,42 @@ def probe(device: Path) -> tuple[FileSystem, ...]:
     return tuple(found)
 
 
-def attach(image: Path, part: FileSystem) -> Path:
-    """A read-only loop device over one file system of an image; `release` it after mounting."""
-    span = ["--offset", str(part.offset), "--sizelimit", str(part.length)] if part.length else []
-    done = run(["losetup", "--find", "--show", "--read-only", *span, str(image)], image)
-    if done.returncode:
-        raise ToolError(program="losetup", device=image, why=done.stderr.strip())
-    return Path(done.stdout.strip())
+@contextmanager
+def attached(image: Path, part: FileSystem) -> Iterator[Path]:
+    """A read-only loop device over one file system of an image, to be mounted inside the block.
+
+    The kernel detaches it by itself once neither we nor a mount hold it, so that not even a killed process leaves one
+    behind. Raises ToolError.
+    """
+    try:
+        with image.open("rb", buffering=0) as backing:
+            device, descriptor = _attach(backing.fileno(), part)
+    except OSError as cause:
+        raise ToolError(program="loop device", device=image, why=cause.strerror or str(cause)) from cause
+    try:
+        yield device
+    finally:
+        os.close(descriptor)
 
 
-def release(loop: Path) -> None:
-    """Detach; while the device is mounted the kernel waits with it until the unmount."""
-    run(["losetup", "--detach", str(loop)], loop)
+def _attach(backing: int, part: FileSystem) -> tuple[Path, int]:
+    """A free loop device, configured; another process may take it first, then the next one is tried."""
+    info = _LOOP_INFO.pack(
+        0, 0, 0, part.offset, part.length, 0, 0, 0, _READ_ONLY | _AUTOCLEAR, b"", b"", b"", 0, 0
+    )
+    with Path("/dev/loop-control").open("rb", buffering=0) as control:
+        for attempt in range(ATTEMPTS):
+            device = Path(f"/dev/loop{fcntl.ioctl(control, _LOOP_CTL_GET_FREE)}")
+            descriptor = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.ioctl(descriptor, _LOOP_CONFIGURE, struct.pack("II", backing, 0) + info + bytes(64))
+            except OSError as cause:
+                os.close(descriptor)
+                if cause.errno != errno.EBUSY or attempt == ATTEMPTS - 1:
+                    raise
+                continue
+            return device, descriptor
+    raise OSError(errno.EBUSY, "no loop device is free")
 
 
 def _blkid(device: Path, offset: int) -> dict[str, str]:

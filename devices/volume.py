@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from core import log
-from devices.block import attach, probe, release, run
+from devices.block import attached, probe, run
 from devices.detect import Arrival
 from devices.emulation import EmulatedPresence, Plug, read_plug
 from devices.error import DeviceError, NotMountableError
@@ -46,11 +46,8 @@ def mount_image(image: Path, mounts: Path, shown: str) -> Mount:
     parts = probe(image)
     if not parts:
         raise NotMountableError(device=shown, fs_type="unknown", why="no file system was found on it")
-    loop = attach(image, parts[0])
-    try:
-        return mount_read_only(loop, parts[0].kind, mounts, shown)
-    finally:
-        release(loop)  # the kernel keeps it until the unmount
+    with attached(image, parts[0]) as device:
+        return mount_read_only(device, parts[0].kind, mounts, shown)
 
 
 def _mount_device(arrival: Arrival, mounts: Path) -> Mount:

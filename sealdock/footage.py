@@ -67,6 +67,7 @@ class Shot:
     height: int = 720
     frames_per_second: int = 25
     bits_per_second: int = 2_500_000
+    grain: int = 0  # sensor noise, 0..100: a benchmark needs pictures that are as hard to decode as real ones
 
 
 _SPEECH = {
@@ -150,7 +151,10 @@ def _camera(shot: Shot) -> Any:
     x = f"{margin_x}+{margin_x * 0.7}*sin(t*0.6)+{3 * scale}*sin(t*9.1)+{2 * scale}*sin(t*17.3)"
     y = f"{margin_y}+{margin_y * 0.6}*sin(t*0.43)+{3 * scale}*sin(t*7.7)"
     seen = scene.filter("crop", shot.width, shot.height, x, y)
-    return _burnt_in(seen.filter("eq", brightness="0.025*sin(t*1.7)", eval="frame"), shot)
+    seen = seen.filter("eq", brightness="0.025*sin(t*1.7)", eval="frame")
+    if shot.grain:
+        seen = seen.filter("noise", alls=shot.grain, allf="t", all_seed=11)
+    return _burnt_in(seen, shot)
 
 
 def _with_walker(scene: Any, shot: Shot, scale: float, tall: int) -> Any:

@@ -17,7 +17,6 @@ from datetime import datetime, timedelta
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel.messages.mofile import write_mo
@@ -29,7 +28,7 @@ from markupsafe import Markup
 
 from core.errors import SealdockError, all_errors
 from webconsole.auth.cookie import LOCALE
-from webconsole.context import console
+from webconsole.context import EXTENSION, console
 from webconsole.gate import account_or_none
 
 TRANSLATIONS = Path(__file__).parent / "translations"
@@ -70,7 +69,7 @@ def catalogue(locale: str) -> NullTranslations:
 
 def install(app: Flask) -> None:
     """Give the application its languages and the templates their filters."""
-    station = console_station(app)
+    station = app.extensions[EXTENSION].settings.station
     MemoryBabel(
         app, default_locale=station.locale, default_timezone=station.timezone, locale_selector=choose_locale
     )
@@ -80,11 +79,6 @@ def install(app: Flask) -> None:
         human_size=human_size, duration=duration, time_left=time_left, local_time=local_time,
         local_day=local_day, tabular=tabular, sentence=sentence,
     )  # fmt: skip
-
-
-def console_station(app: Flask) -> Any:
-    """The station's settings, before there is a request."""
-    return app.extensions["sealdock"].settings.station
 
 
 def choose_locale() -> str:

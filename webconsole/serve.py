@@ -8,6 +8,7 @@ TLS 1.2 or newer. SIGTERM lets running answers end (ten seconds), then closes.
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.config import Config
 
 from core.settings import ConsoleSettings
+from webconsole import housekeeping
 from webconsole.app import create_app
 from webconsole.context import ConsoleContext
 
@@ -42,6 +44,7 @@ class ConsoleServer(BaseApplication):  # type: ignore[misc]  # the library has n
     def load(self) -> Flask:
         """The application, in the worker; database connections made before the fork are left to the parent."""
         self._context.db.engine.dispose(close=False)
+        housekeeping.start(self._context, threading.Event())
         return create_app(self._context)
 
 

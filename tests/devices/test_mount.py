@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from emulation.card import make_exfat, make_ext4, make_fat32, run
 
-from devices.block import probe
+from devices.block import attached, probe
 from devices.error import NotARecorderFileSystemError, NotMountableError
 from devices.mount import LADDER, OWN_PREFIX, mount_read_only, sweep
 from devices.volume import mount_image
@@ -97,6 +97,15 @@ def test_a_broken_file_system_is_an_error_that_names_the_card(tmp_path: Path, fo
     with pytest.raises(NotMountableError, match="recorder 7"):
         mount_image(image, tmp_path / "mounts", "recorder 7")
     assert list((tmp_path / "mounts").iterdir()) == []
+
+
+def test_a_loop_device_that_is_not_mounted_goes_away_by_itself(tmp_path: Path, folder: Path) -> None:
+    image = make_ext4(tmp_path / "card.img", folder)
+    (part,) = probe(image)
+    with attached(image, part) as device:
+        assert run("blockdev", "--getro", str(device)) == "1"
+        assert str(image) in run("losetup", "--list", "--noheadings", "--output", "BACK-FILE")
+    assert str(image) not in run("losetup", "--list", "--noheadings", "--output", "BACK-FILE")
 
 
 def test_what_a_killed_process_left_mounted_is_swept(tmp_path: Path, folder: Path) -> None:

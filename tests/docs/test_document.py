@@ -10,6 +10,7 @@ import pytest
 from core.errors import Exit
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("core", "vault", "devices", "media", "ingest", "casework", "webconsole", "sealdock")
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -43,6 +44,16 @@ def test_every_link_leads_somewhere() -> None:
         if not (page.parent / target).exists()
     ]  # fmt: skip
     assert broken == []
+
+
+def test_every_page_that_the_code_names_is_there() -> None:
+    named = re.compile(r"\b(?:docs|firmware_profiles|systemd)/[A-Za-z0-9_./-]+\.(?:md|toml|json|go|conf)\b")
+    sources = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    found = {(path, name) for path in sources for name in named.findall(path.read_text(encoding="utf-8"))}
+    assert (
+        sorted(f"{path.relative_to(ROOT)}: {name}" for path, name in found if not (ROOT / name).exists())
+        == []
+    )
 
 
 def test_every_decision_is_in_the_index_and_has_its_parts() -> None:

@@ -19,7 +19,7 @@ from casework.package_verify import verify_package
 from core.errors import Exit
 from sealdock import bureau
 from sealdock.demo import Demo, wait_docked
-from sealdock.demo_case import wait_ready, wait_indexed
+from sealdock.demo_case import wait_indexed, wait_ready
 from vault.note import VerifierKey
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(420)]
@@ -44,6 +44,7 @@ class Visitor:
     """One browser session; what its console complains about fails the test."""
 
     def __init__(self, station: Station, context: BrowserContext) -> None:
+        context.set_default_timeout(20_000)
         self.station, self.page = station, context.new_page()
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -76,7 +77,9 @@ class Visitor:
 def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
     """The demo's station with two small cards, docked, sealed and indexed."""
     demo = Demo(tmp_path_factory.mktemp("console") / "demo", say=lambda _line: None)
-    demo.prepare().close()
+    made = demo.prepare()
+    made.db.create_tables()  # TEMPORARY
+    made.close()
     for number, (officer, clips) in enumerate(zip(bureau.OFFICERS, CARDS, strict=True), start=1):
         folder = demo.cards / f"card-{number}" / "20261123"
         folder.mkdir(parents=True)

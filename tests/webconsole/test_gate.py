@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from casework.permission import TABLE, Permission, Role, allows
 from casework.viewing import DenialCount
 from webconsole.app import create_app
-from webconsole.auth.session import WebSession
+from webconsole.auth.session import WebSession, csrf_token
 from webconsole.gate import UndeclaredViewError, access_of, permits, public, signed_in
 
 if TYPE_CHECKING:
@@ -61,24 +61,33 @@ def test_the_signed_out_are_sent_to_sign_in_and_come_back(make_app: MakeApp) -> 
 
 
 def test_every_route_and_role(house: House, app: Flask) -> None:
-    """The whole console: every GET route for every role and signed out, none without its permission."""
+    """The whole console: every route and method for every role and signed out, none without its permission."""
     people = {role: house.account(role.value.replace("_", "-"), role) for role in Role}
-    for rule in app.url_map.iter_rules():
-        if "GET" not in (rule.methods or ()) or rule.endpoint == "static":
-            continue
-        access = access_of(app.view_functions[rule.endpoint])
+    clients = {role: app.test_client() for role in Role}
+    tokens = {role: csrf_token(house.sign_in(clients[role], people[role])) for role in Role}
+    for endpoint, path, method in routes(app):
+        access = access_of(app.view_functions[endpoint])
         assert access is not None
         if not access.account:
             continue
-        path = _path(app, rule.endpoint, rule.arguments)
-        assert app.test_client().get(path).status_code in {303, 401}, rule.endpoint
-        for role, account in people.items():
-            client = app.test_client()
-            house.sign_in(client, account)
-            status = client.get(path).status_code
-            assert status < 500 or status == 503, (rule.endpoint, role)
+        assert app.test_client().open(path, method=method).status_code in {303, 401}, (method, path)
+        for role, client in clients.items():
+            answer = client.open(path, method=method, headers={"X-CSRF-Token": tokens[role]})
+            assert answer.status_code < 500 or answer.status_code == 503, (method, path, role)
             if access.permissions and not any(allows({role}, p) for p in access.permissions):
-                assert status == 403, (rule.endpoint, role)
+                assert answer.status_code == 403, (method, path, role)
+
+
+def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
+    """Endpoint, a path that fits it, and method, for every route but the static files."""
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint == "static":
+            continue
+        values = {name: 0 if name in {"number", "index"} else SAMPLE_ID for name in rule.arguments}
+        with app.test_request_context():
+            path = app.url_for(rule.endpoint, **values)
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            yield rule.endpoint, path, method
 
 
 def test_a_refused_attempt_is_counted_with_its_subject(house: House, app: Flask) -> None:
@@ -112,12 +121,6 @@ def test_step_up_is_asked_for_and_remembered(house: House, make_app: MakeApp) ->
 def test_the_application_starts_with_every_view_declared(house: House) -> None:
     app = create_app(house.context)
     assert all(access_of(view) is not None for view in app.view_functions.values())
-
-
-def _path(app: Flask, endpoint: str, arguments: set[str]) -> str:
-    values = {name: 0 if name in {"number", "index"} else SAMPLE_ID for name in arguments}
-    with app.test_request_context():
-        return app.url_for(endpoint, **values)
 
 
 def _forget_step_up(house: House) -> None:
