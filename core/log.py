@@ -16,8 +16,9 @@ Log = structlog.stdlib.BoundLogger
 def configure(process: str, *, human: bool | None = None) -> None:
     """Set up this process's log: JSON lines for machines, aligned text on a terminal."""
     readable = sys.stderr.isatty() if human is None else human
+    on_terminal = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer(ensure_ascii=False)
+        on_terminal if readable else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING, force=True)
     structlog.configure(

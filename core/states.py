@@ -61,15 +61,15 @@ class StateHistory(Base):
 class Stateful(Protocol):
     """A row that a machine moves."""
 
-    id: Mapped[str]
-    state: Mapped[str]
+    id: str
+    state: str
 
 
 def advance(session: Session, machine: Machine[S], row: Stateful, event: str, reason: str = "") -> S:
     """Move `row` and write its history in the caller's transaction. Raises IllegalEventError."""
-    before = machine.states(str(row.state))
+    before = machine.states(row.state)
     after = machine.next(before, event)
-    row.state = after.value  # type: ignore[assignment]  # a Mapped attribute takes its plain value
+    row.state = after.value
     session.add(
         StateHistory(
             machine=machine.name, subject_id=row.id, before=before, event=event, after=after,

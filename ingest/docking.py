@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import cast
 
 from sqlalchemy import JSON, BigInteger, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -18,7 +17,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from core.canonical import Json
 from core.clock import new_id, utc_now
 from core.db import Base, UtcDateTime
-from core.states import Machine, Stateful, advance
+from core.states import Machine, advance
 from devices.recorder import Recorder
 from vault.outbox import Submitter
 from vault.submission import Draft
@@ -98,7 +97,7 @@ class Circumstance:
 
 def move(session: Session, row: DockingSession, event: str, reason: str = "") -> None:
     """Move a session and write its history. Raises IllegalEventError."""
-    advance(session, DOCKING, cast("Stateful", row), event, reason)
+    advance(session, DOCKING, row, event, reason)
 
 
 def open_session(session: Session, recorder: Recorder, circumstance: Circumstance) -> DockingSession:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import cast
 
 from sqlalchemy import BigInteger, ForeignKey, Index
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from core.db import Base, UtcDateTime
-from core.states import Machine, Stateful, advance
+from core.states import Machine, advance
 
 
 class RecordingState(StrEnum):
@@ -100,4 +99,4 @@ class IngestRecording(Base):
 def move(session: Session, row: IngestRecording, event: str, reason: str = "") -> None:
     """Move a recording and write its history. Raises IllegalEventError."""
     row.reason = reason
-    advance(session, RECORDING, cast("Stateful", row), event, reason)
+    advance(session, RECORDING, row, event, reason)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from threading import Event, local
 
@@ -125,11 +124,9 @@ class Intake:
 
 def _own(descriptor: int) -> None:
     """Ours and read-only: from here on nobody else can open it for writing."""
-    facts = os.fstat(descriptor)
-    if facts.st_uid != os.geteuid():
-        with suppress(PermissionError):  # one user for all processes has nothing to change
-            os.fchown(descriptor, os.geteuid(), -1)
-    if facts.st_uid == os.geteuid() and facts.st_mode & 0o777 != READ_ONLY:
+    if os.fstat(descriptor).st_uid != os.geteuid():  # where all processes are one user, it is ours already
+        os.fchown(descriptor, os.geteuid(), -1)
+    if os.fstat(descriptor).st_mode & 0o777 != READ_ONLY:
         os.fchmod(descriptor, READ_ONLY)
 
 

@@ -15,7 +15,7 @@ from core import log
 from core.errors import Exit, SealdockError
 from ingest.status import BayStatus, DockStatus
 from sealdock.demo import Demo, wait_docked
-from sealdock.demo_case import Outcome, finish, wait_ready, wait_indexed
+from sealdock.demo_case import Outcome, finish, wait_indexed, wait_ready
 
 BAR = 24
 

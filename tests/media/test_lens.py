@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -108,7 +109,14 @@ def test_signals_of_the_worker_are_left_alone(tmp_path: Path) -> None:
     assert heard == ["term"]
 
 
-def test_what_a_killed_worker_left_is_swept_away(tmp_path: Path) -> None:
+@pytest.fixture
+def swept(tmp_path: Path) -> Iterator[Path]:
+    """A directory that keeps no mount, even when a test fails half-way."""
+    yield tmp_path
+    sweep(tmp_path)
+
+
+def test_what_a_killed_worker_left_is_swept_away(swept: Path) -> None:
     script = (
         "import io, sys, os, signal; from pathlib import Path; from media.lens import present\n"
         "with present(io.BytesIO(b'x' * 99), 99, Path(sys.argv[1])) as path:\n"
@@ -117,12 +125,12 @@ def test_what_a_killed_worker_left_is_swept_away(tmp_path: Path) -> None:
     )
     house = Path(lens.__file__).parents[1]
     killed = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False, cwd=house
+        [sys.executable, "-c", script, str(swept)], capture_output=True, text=True, check=False, cwd=house
     )
     assert killed.returncode == -signal.SIGKILL
     assert killed.stdout.strip().removesuffix("/original") in Path("/proc/self/mountinfo").read_text()
-    assert sweep(tmp_path) == 1
-    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
-    assert list(tmp_path.iterdir()) == []
-    assert sweep(tmp_path) == 0
-    assert sweep(tmp_path / "never-made") == 0
+    assert sweep(swept) == 1
+    assert str(swept) not in Path("/proc/self/mountinfo").read_text()
+    assert list(swept.iterdir()) == []
+    assert sweep(swept) == 0
+    assert sweep(swept / "never-made") == 0

@@ -87,6 +87,19 @@ def find_account(session: Session, username: str) -> Account | None:
     return session.scalar(select(Account).where(Account.username == normal_username(username)))
 
 
+def get_account(session: Session, username: str) -> Account:
+    """The account with this username. Raises NoSuchAccountError."""
+    account = find_account(session, username)
+    if account is None:
+        raise NoSuchAccountError(username=username)
+    return account
+
+
+def list_accounts(session: Session) -> list[Account]:
+    """Every account, by username."""
+    return list(session.scalars(select(Account).order_by(Account.username)))
+
+
 def create_account(
     session: Session,
     submitter: Submitter,
@@ -117,11 +130,29 @@ def create_account(
 
 def set_password(session: Session, username: str, password: str) -> Account:
     """Give an account a new password. Raises NoSuchAccountError, WeakPasswordError."""
-    account = find_account(session, username)
-    if account is None:
-        raise NoSuchAccountError(username=username)
+    account = get_account(session, username)
     account.password_hash = passwords.hash_password(passwords.check_strength(password, account.username))
     return account
+
+
+def disable_account(session: Session, submitter: Submitter, username: str) -> Account:
+    """Enter on the log that an account has no roles any more; it cannot sign in. Raises NoSuchAccountError."""
+    account = get_account(session, username)
+    _enter(session, submitter, account, "disabled", [])
+    return account
+
+
+def reset_factor(session: Session, submitter: Submitter, username: str) -> Account:
+    """Enter on the log that the second factor was taken away, and take it away. Raises NoSuchAccountError."""
+    account = get_account(session, username)
+    _enter(session, submitter, account, "factor_reset", account.roles)
+    account.totp_secret, account.totp_confirmed, account.totp_step = None, False, 0
+    return account
+
+
+def _enter(session: Session, submitter: Submitter, account: Account, event: str, roles: list[str]) -> None:
+    facts = {"event": event, "account": account.id, "roles": list(roles)}
+    submitter.submit(session, Draft(type="account", about=(account.id,), facts=facts))
 
 
 def register(projections: Projections) -> None:
@@ -142,5 +173,5 @@ def apply_account(session: Session, entry: AppliedEntry) -> None:
             made_at=parse_stamp(entry.leaf.time),
         )
         session.add(account)
-    account.roles = list(facts["roles"])
+    account.roles, account.disabled = list(facts["roles"]), facts["event"] == "disabled"
     session.flush()

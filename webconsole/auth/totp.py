@@ -70,11 +70,6 @@ def accept(account: Account, process_key: str, code: str) -> bool:
     return False
 
 
-def remove(account: Account) -> None:
-    """Take the factor away."""
-    account.totp_secret, account.totp_confirmed, account.totp_step = None, False, 0
-
-
 def _secret(account: Account, process_key: str) -> bytes:
     sealed = account.totp_secret or b""
     try:

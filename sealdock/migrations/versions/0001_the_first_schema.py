@@ -324,6 +324,18 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_state_history_subject_id"), ["subject_id"], unique=False)
 
     op.create_table(
+        "throttle",
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("last_at", UtcDateTime(), nullable=False),
+        sa.Column("blocked_until", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_throttle")),
+    )
+    with op.batch_alter_table("throttle", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_throttle_last_at"), ["last_at"], unique=False)
+
+    op.create_table(
         "unit",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("number", sa.String(), nullable=False),
@@ -431,6 +443,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_unit_number"))
 
     op.drop_table("unit")
+    with op.batch_alter_table("throttle", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_throttle_last_at"))
+
+    op.drop_table("throttle")
     with op.batch_alter_table("state_history", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_state_history_subject_id"))
 
