@@ -80,9 +80,7 @@ class Visitor:
 def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
     """The demo's station with two small cards, docked, sealed and indexed."""
     demo = Demo(tmp_path_factory.mktemp("console") / "demo", say=lambda _line: None)
-    made = demo.prepare()
-    made.db.create_tables()  # TEMPORARY
-    made.close()
+    demo.prepare().close()
     for number, (officer, clips) in enumerate(zip(bureau.OFFICERS, CARDS, strict=True), start=1):
         folder = demo.cards / f"card-{number}" / "20261123"
         folder.mkdir(parents=True)

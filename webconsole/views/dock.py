@@ -110,7 +110,7 @@ def board() -> Board:
     return Board(
         bays=tuple(tile(spoken.get(number, BayStatus(number=number))) for number in numbers),
         size=next((size for most, size in SIZES if len(numbers) <= most), "small"),
-        is_stale=not status.at,
+        is_stale=status.is_stale,
         zone=settings.station.timezone,
         clock=f"{here:%H:%M}",
         date=format_skeleton("MMMEd", here, locale=current_locale()),

@@ -12,7 +12,21 @@ class DockBoard extends HTMLElement {
   connectedCallback() {
     this.#schedule();
     document.addEventListener("visibilitychange", this.#wake);
+    this.addEventListener("click", this.#open);
   }
+
+  // A touched tile says the whole of what its small print had no room for.
+  #open = (event) => {
+    const sheet = this.querySelector(".bay-sheet");
+    if (event.target.closest("[data-closes]") || event.target === sheet) sheet.close();
+    const tile = event.target.closest(".bay-touch")?.closest(".bay");
+    if (!tile) return;
+    for (const place of sheet.querySelectorAll("[data-sheet]")) {
+      const part = tile.querySelector(`[data-part="${place.dataset.sheet}"]`);
+      place.textContent = part ? part.textContent : tile.getAttribute("aria-label");
+    }
+    sheet.showModal();
+  };
 
   disconnectedCallback() {
     clearTimeout(this.#timer);
