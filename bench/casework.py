@@ -24,9 +24,9 @@ from casework.projection import register
 from casework.recording import RecordingFilter, get_recording, list_recordings
 from core.clock import new_id, stamp
 from core.db import Database
-from vault.entry import Leaf, ObjectCommitment
-from vault.note import SigningKey
-from vault.outbox import AppliedEntry, Projections, Submitter
+from vault.formats.entry import Leaf, ObjectCommitment
+from vault.formats.note import SigningKey
+from vault.log.outbox import AppliedEntry, Projections, Submitter
 
 BATCH = 2000
 OFFICERS, CASES = 500, 200

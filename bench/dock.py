@@ -26,8 +26,8 @@ from ingest.status import DockStatus, TileState, read_status
 from sealdock import schema
 from sealdock.supervisor import Supervisor
 from sealdock.wiring import Station
+from vault.audit.verify import verify_vault
 from vault.founding import initialise
-from vault.verify import verify_vault
 
 MEGABYTE = 10**6
 CEILING_MIB = 300  # issue 2
@@ -97,7 +97,11 @@ def _round(station: Station, supervisor: Supervisor, place: Path, bays: range, m
     dockd = _process(supervisor)
     began, peak = time.monotonic(), 0
     for number in bays:
-        claim = {"id_path": f"pci-0-usb-0:{number}", "serial": f"S{number:06}", "directory": f"../card-{number}"}
+        claim = {
+            "id_path": f"pci-0-usb-0:{number}",
+            "serial": f"S{number:06}",
+            "directory": f"../card-{number}",
+        }
         plug_in(place / "bays" / f"bay-{number}.json", json.dumps(claim))
     while not _sealed(read_status(station.dock_status), bays):
         peak = max(peak, dockd.memory_info().rss)

@@ -27,7 +27,7 @@ from media.probe import probe, tool
 from media.proxy import graph
 from media.walls import Limits, Task, python_task
 from sealdock.footage import Codec, Shot, video
-from vault.payload import PayloadReader, seal_payload
+from vault.formats.payload import PayloadReader, seal_payload
 
 LIMITS = Limits(wall_s=900, cpu_s=1800, output_bytes=4 << 30, idle=False)
 _TIMED = 'TIMEFORMAT="cpu=%U %S"; time "$@"'

@@ -28,12 +28,12 @@ from core.clock import utc_now
 from ingest.media_facts import MediaFacts
 from sealdock import schema
 from sealdock.wiring import Station
-from vault.deposit import Depositor
 from vault.founding import initialise
-from vault.keys import ensure_bucket
-from vault.medium import Buffers
-from vault.outbox import wait_sequenced
-from vault.submission import Draft
+from vault.log.index import wait_sequenced
+from vault.log.submission import Draft
+from vault.store.deposit import Depositor
+from vault.store.keys import ensure_bucket
+from vault.store.medium import Buffers
 from webconsole.auth.account import create_account
 from webconsole.auth.session import begin
 

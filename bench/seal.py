@@ -33,15 +33,15 @@ import vault.intake
 from core.bell import Bell
 from core.clock import utc_now
 from core.db import Database
-from vault.deposit import Depositor
+from vault.formats.note import SigningKey
 from vault.founding import initialise
-from vault.keys import bucket_for, ensure_bucket
-from vault.medium import Buffers, ReadBack, Reader
-from vault.note import SigningKey
-from vault.objects import Vault
-from vault.outbox import Projections, Submitter
-from vault.rules import Rules
-from vault.submission import Draft
+from vault.log.outbox import Projections, Submitter
+from vault.log.rules import Rules
+from vault.log.submission import Draft
+from vault.store.deposit import Depositor
+from vault.store.keys import bucket_for, ensure_bucket
+from vault.store.medium import Buffers, ReadBack, Reader
+from vault.store.objects import Vault
 from vault.vaultd import Vaultd
 
 MEGABYTE = 10**6

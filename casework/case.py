@@ -20,8 +20,8 @@ from casework.people import TakenError, Unit, UnknownSubjectError, find
 from core.canonical import Json
 from core.clock import new_id, parse_stamp, utc_now
 from core.db import Base, UtcDateTime
-from vault.outbox import AppliedEntry, Submitter
-from vault.submission import Draft
+from vault.log.outbox import AppliedEntry, Submitter
+from vault.log.submission import Draft
 
 NUMBER_LIMIT = 64  # 案号 with year, bureau and serial stays well below
 TITLE_LIMIT = 200

@@ -24,11 +24,11 @@ from casework.people import actor_name
 from casework.viewing import Viewing
 from core.canonical import decode, encode
 from core.clock import parse_stamp, stamp
-from vault.entry import Leaf
-from vault.index import custody
-from vault.ledger import LogReader
-from vault.note import Note
-from vault.outbox import OutboxRow, RowState
+from vault.formats.entry import Leaf
+from vault.formats.note import Note
+from vault.log.index import custody
+from vault.log.ledger import LogReader
+from vault.log.outbox import OutboxRow, RowState
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run these (OWASP, CSV injection)
 CSV_COLUMNS = ("entry", "index", "at", "type", "by", "actor", "actor_name", "reason", "facts")

@@ -20,9 +20,9 @@ from casework.people import UnknownSubjectError
 from casework.recording import Recording, get_recording
 from core.clock import new_id, parse_stamp
 from core.db import Base, UtcDateTime
-from vault.index import EntryRow
-from vault.outbox import AppliedEntry, Submitter
-from vault.submission import Draft
+from vault.log.index import EntryRow
+from vault.log.outbox import AppliedEntry, Submitter
+from vault.log.submission import Draft
 
 RECIPIENT_LIMIT = 200
 PURPOSE_LIMIT = 500

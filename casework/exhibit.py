@@ -20,8 +20,8 @@ from casework.field import CaseworkError, choice, text
 from casework.recording import Recording, get_recording
 from core.clock import parse_stamp
 from core.db import Base, UtcDateTime
-from vault.outbox import AppliedEntry, Submitter
-from vault.submission import Draft
+from vault.log.outbox import AppliedEntry, Submitter
+from vault.log.submission import Draft
 
 NOTE_LIMIT = 500
 BULK_LIMIT = 500  # one transaction; a custodian selects a page or two

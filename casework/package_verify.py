@@ -29,7 +29,7 @@ from casework.package.evidence_check import EvidenceCheck
 from casework.package.finding import Finding, report_order
 from casework.package.proof_check import ProofCheck
 from core.errors import Exit
-from vault.note import VerifierKey
+from vault.formats.note import VerifierKey
 
 
 class NoPackageError(CaseworkError):

@@ -20,8 +20,8 @@ from casework.field import CaseworkError, day_or_none, number_code, text
 from core.canonical import Json
 from core.clock import new_id, parse_stamp
 from core.db import Base, UtcDateTime
-from vault.outbox import AppliedEntry, Submitter
-from vault.submission import Draft
+from vault.log.outbox import AppliedEntry, Submitter
+from vault.log.submission import Draft
 
 # Lengths of the recorder owner record (DOMAIN.md, "Also expected").
 OFFICER_NUMBER_LENGTH = 6

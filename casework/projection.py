@@ -17,7 +17,7 @@ from casework.people import (
 )
 from casework.recording import Recording, apply_ingest
 from casework.viewing import ViewedRecording, Viewing, apply_view
-from vault.outbox import Projections
+from vault.log.outbox import Projections
 
 
 def register(projections: Projections, zone: str) -> None:

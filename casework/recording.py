@@ -27,8 +27,8 @@ from casework.people import UnknownSubjectError
 from core.clock import parse_stamp, stamp
 from core.db import Base, UtcDateTime
 from core.errors import Exit
-from vault.index import EntryRow
-from vault.outbox import AppliedEntry, OutboxRow, RowState
+from vault.log.index import EntryRow
+from vault.log.outbox import AppliedEntry, OutboxRow, RowState
 
 PAGE_SIZE = 100
 Projection = Callable[[Session, AppliedEntry], None]

@@ -21,9 +21,9 @@ from casework.permission import Permission
 from core.clock import parse_stamp, utc_now
 from core.db import Base, UtcDateTime
 from core.errors import Exit
-from vault.entry import is_ulid
-from vault.outbox import AppliedEntry, OutboxRow, RowState, Submitter
-from vault.submission import Draft
+from vault.formats.entry import is_ulid
+from vault.log.outbox import AppliedEntry, OutboxRow, RowState, Submitter
+from vault.log.submission import Draft
 
 SAME_VIEWING = timedelta(minutes=1)  # DESIGN.md section 5: aggregated by actor, object and minute
 GRANT_LIFE = timedelta(hours=6)  # half of what keyd accepts, so that a player never meets keyd's limit

@@ -27,7 +27,7 @@ from ingest.docking import Circumstance, Origin, release_session
 from ingest.error import DockFaultError, SomeFilesNotTakenError, UnpluggedError
 from ingest.offload import Offload, Outcome
 from ingest.status import Message, Tile, TileState
-from vault.medium import CancelledError
+from vault.store.medium import CancelledError
 
 OfficerName = Callable[[str], str | None]
 _log = log.get(__name__)

@@ -27,11 +27,11 @@ from ingest.docking import Circumstance, DockingSession
 from ingest.error import NoRoomError, UnpluggedError, UnreadableFileError
 from ingest.plan import Edges
 from ingest.recording import IngestRecording, move
-from vault.deposit import Deposit, Depositor, Sealing, SourceChangedError, SourceLostError
-from vault.keys import bucket_for, ensure_bucket
-from vault.objects import Vault
-from vault.outbox import Submitter
-from vault.submission import Draft
+from vault.log.outbox import Submitter
+from vault.log.submission import Draft
+from vault.store.deposit import Deposit, Depositor, Sealing, SourceChangedError, SourceLostError
+from vault.store.keys import bucket_for, ensure_bucket
+from vault.store.objects import Vault
 
 RESERVE_BYTES = 64 * 1024 * 1024  # kept free for the log, the bodies and the database
 DEPARTURE_S = (

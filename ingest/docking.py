@@ -19,8 +19,8 @@ from core.clock import new_id, utc_now
 from core.db import Base, UtcDateTime
 from core.states import Machine, advance
 from devices.recorder import Recorder
-from vault.outbox import Submitter
-from vault.submission import Draft
+from vault.log.outbox import Submitter
+from vault.log.submission import Draft
 
 ABOUT_LIMIT = 256  # recordings named by the session's entry; each names its session anyway
 FAILURES_LIMIT = 500  # failures kept with the session's entry

@@ -23,7 +23,7 @@ from ingest.error import NotAFolderError
 from ingest.offload import Offload
 from ingest.recording import IngestRecording
 from ingest.status import Tile
-from vault.index import receipt_of
+from vault.log.index import receipt_of
 
 TRANSPORT = "folder"
 

@@ -30,7 +30,7 @@ from ingest.docking import Circumstance, Origin
 from ingest.offload import Offload
 from ingest.recording import IngestRecording
 from ingest.status import Tile
-from vault.medium import prove_no_writer
+from vault.store.medium import prove_no_writer
 
 SEALED = ".sealed"
 SETTLE_S = 2.0  # a copy over the network pauses for less; a lease shows open writers on local file systems

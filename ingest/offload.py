@@ -30,7 +30,7 @@ from ingest.plan import Planned, add_found, is_same, make_plan
 from ingest.receipt import Answer, CopyAgainError, look, receive
 from ingest.recording import SEALED, IngestRecording
 from ingest.status import Message, Tile, TileState
-from vault.medium import CancelledError
+from vault.store.medium import CancelledError
 
 COPIES = 3  # a disk that gives back other bytes three times is broken, not unlucky
 STALLED_S = 30.0  # a commit takes milliseconds; after half a minute somebody should look at vaultd

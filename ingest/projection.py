@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.clock import parse_stamp
 from ingest.recording import IngestRecording, RecordingState
-from vault.outbox import AppliedEntry, Projections
+from vault.log.outbox import AppliedEntry, Projections
 
 
 def register(projections: Projections) -> None:

@@ -39,17 +39,25 @@ from media.play import Play
 from media.probe import probe
 from media.proxy import MIME, Proxy
 from media.walls import Limits
-from vault.derived import Derivative, DerivedStore
-from vault.entry import Leaf
-from vault.index import EntryAbout, EntryRow
+from vault.formats.entry import Leaf
+from vault.formats.note import SigningKey
+from vault.formats.payload import PayloadError
 from vault.keyd import KeydClient, KeydLockedError, KeydUnreachableError, RateLimitedError
-from vault.ledger import LogReader
-from vault.note import SigningKey
-from vault.objects import Vault, open_object
-from vault.outbox import AppliedEntry, NotSequencedError, OutboxRow, Projections, RowState, Submitter, find
-from vault.payload import PayloadError
-from vault.spool import SealedSpool
-from vault.submission import Draft
+from vault.log.index import EntryAbout, EntryRow
+from vault.log.ledger import LogReader
+from vault.log.outbox import (
+    AppliedEntry,
+    NotSequencedError,
+    OutboxRow,
+    Projections,
+    RowState,
+    Submitter,
+    find,
+)
+from vault.log.submission import Draft
+from vault.store.derived import Derivative, DerivedStore
+from vault.store.objects import Vault, open_object
+from vault.store.spool import SealedSpool
 
 __all__ = [
     "INDEX",

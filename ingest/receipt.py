@@ -1,7 +1,7 @@
 """Receipts as the dock checks them: what lets the tile turn green.
 
 `check_receipt` holds these obligations; code is labelled with the numbers.
-  1. The vault's own key signed the checkpoint and the proof leads to it (vault.proof).
+  1. The vault's own key signed the checkpoint and the proof leads to it (vault.formats.proof).
   2. The entry is the one that was submitted: same id, type `ingest`.
   3. It seals the very bytes that the dock hashed on their way from the recorder: same digest, same size.
 The receipt itself stays in the vault's table and can always be made anew from the log.
@@ -20,10 +20,10 @@ from core.db import Database
 from ingest.error import IngestError, NotSealedError, ReceiptError
 from ingest.recording import ON_THE_WAY, SEALED, UNFINISHED, IngestRecording, RecordingState, move
 from vault.error import VaultError
-from vault.index import ReceiptRow
-from vault.note import VerifierKey
-from vault.outbox import OutboxRow, RowState
-from vault.proof import Receipt
+from vault.formats.note import VerifierKey
+from vault.formats.proof import Receipt
+from vault.log.index import ReceiptRow
+from vault.log.outbox import OutboxRow, RowState
 
 BATCH = 500  # ids in one query
 

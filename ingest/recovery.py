@@ -17,10 +17,10 @@ from ingest.docking import DockingSession, SessionState, interrupt_session, rele
 from ingest.error import IngestError
 from ingest.receipt import look, receive
 from ingest.recording import ON_THE_WAY, IngestRecording, RecordingState, move
-from vault.deposit import sweep_incoming
-from vault.note import VerifierKey
-from vault.objects import Vault
-from vault.outbox import pending_ids
+from vault.formats.note import VerifierKey
+from vault.log.outbox import pending_ids
+from vault.store.deposit import sweep_incoming
+from vault.store.objects import Vault
 
 CRASHED = "the dock was stopped"
 _log = log.get(__name__)

@@ -104,7 +104,9 @@ def command(task: Task, limits: Limits, refused: int | None) -> list[str]:
     outer = [find_program("bwrap"), *_walls(task, limits, root=root)]
     if refused is not None:
         outer += ["--seccomp", str(refused)]
-    if not root:  # capabilities that a service's start left standing are none of the tool's; bwrap refuses them
+    if (
+        not root
+    ):  # capabilities that a service's start left standing are none of the tool's; bwrap refuses them
         outer = [find_program("setpriv"), "--ambient-caps=-all", "--inh-caps=-all", "--", *outer]
     if limits.idle:
         outer = [find_program("chrt"), "--idle", "0", *outer]

@@ -15,7 +15,7 @@ from casework.case import CaseFacts, CaseFile, Kind, Stage, open_case
 from casework.people import OfficerFacts, Unit, register_officer, register_recorder, register_unit, units
 from casework.permission import Role
 from core.db import Database
-from vault.outbox import Submitter
+from vault.log.outbox import Submitter
 from webconsole.auth.account import create_account, set_password
 
 

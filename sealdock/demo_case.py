@@ -20,10 +20,10 @@ from core.jobs import Job, JobState
 from sealdock.bureau import open_demo_case
 from sealdock.demo import Demo, DemoError
 from sealdock.wiring import Station, console_context
+from vault.audit.verify import verify_vault
+from vault.formats.note import VerifierKey
 from vault.keyd import KeydClient, KeydUnreachableError
-from vault.note import VerifierKey
-from vault.outbox import wait_sequenced
-from vault.verify import verify_vault
+from vault.log.index import wait_sequenced
 from webconsole.auth.account import find_account
 from webconsole.packing import assemble
 

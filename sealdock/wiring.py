@@ -30,15 +30,15 @@ from ingest.dockd import Dockd
 from ingest.inbox import Inbox
 from ingest.proxies import Workshop
 from sealdock.worker import Worker
-from vault.deposit import Depositor
-from vault.derived import DerivedStore
+from vault.formats.note import SigningKey
 from vault.keyd import Keyd, KeydClient
-from vault.ledger import LogReader
-from vault.medium import Buffers
-from vault.note import SigningKey
-from vault.objects import Vault
-from vault.outbox import Projections, Submitter
-from vault.rules import Rules
+from vault.log.ledger import LogReader
+from vault.log.outbox import Projections, Submitter
+from vault.log.rules import Rules
+from vault.store.deposit import Depositor
+from vault.store.derived import DerivedStore
+from vault.store.medium import Buffers
+from vault.store.objects import Vault
 from vault.vaultd import Vaultd
 from webconsole.context import ConsoleContext
 from webconsole.serve import serve

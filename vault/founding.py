@@ -15,15 +15,15 @@ from core.clock import new_id, stamp, utc_now
 from core.digest import sha256_hex
 from core.durable import create_once, make_directory
 from core.errors import Exit
-from vault.age import Identity, Recipient
-from vault.entry import Leaf
 from vault.error import VaultError
-from vault.keys import RECOVERY_RECIPIENT, ROOT_FILE, ROOT_RECIPIENT, ensure_bucket
-from vault.logwriter import LogWriter
-from vault.note import SigningKey
-from vault.objects import VAULT_FILE, Vault
-from vault.pack import Private
-from vault.submission import FACTS_BUCKET
+from vault.formats.age import Identity, Recipient
+from vault.formats.entry import Leaf
+from vault.formats.note import SigningKey
+from vault.formats.pack import Private
+from vault.log.submission import FACTS_BUCKET
+from vault.log.writer import LogWriter
+from vault.store.keys import RECOVERY_RECIPIENT, ROOT_FILE, ROOT_RECIPIENT, ensure_bucket
+from vault.store.objects import VAULT_FILE, Vault
 
 SECRET_MODE = 0o400
 PERMITS = {  # which process may put which type of entry on the log; registered there at founding

@@ -18,11 +18,11 @@ from threading import Event, local
 from core import log
 from core.durable import READ_ONLY, fsync_directory, make_directory, rename_into
 from core.errors import SealdockError
-from vault.entry import ObjectCommitment
 from vault.error import VaultError
-from vault.medium import CancelledError, Reader, prove_no_writer
-from vault.objects import Vault
-from vault.outbox import MISMATCH_CODE
+from vault.formats.entry import ObjectCommitment
+from vault.log.outbox import MISMATCH_CODE
+from vault.store.medium import CancelledError, Reader, prove_no_writer
+from vault.store.objects import Vault
 
 _LOG = log.get("vault.intake")
 _AT_ONCE = 2  # objects read back at a time; more would only make the disk's head wander

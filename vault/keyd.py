@@ -29,7 +29,8 @@ from core.canonical import CanonicalError, Json, decode
 from core.clock import parse_stamp, utc_now
 from core.digest import sha256_hex
 from core.errors import SealdockError
-from vault.entry import Leaf
+from vault.formats.entry import Leaf
+from vault.formats.note import Note, open_note
 from vault.keyd_client import (
     IDLE_S,
     LINE_LIMIT,
@@ -40,11 +41,10 @@ from vault.keyd_client import (
     KeydUnreachableError,
     RateLimitedError,
 )
-from vault.keys import Keyring
-from vault.ledger import LogReader
-from vault.note import Note, open_note
-from vault.objects import DisposedError, Vault
-from vault.rules import Register
+from vault.log.ledger import LogReader
+from vault.log.rules import Register
+from vault.store.keys import Keyring
+from vault.store.objects import DisposedError, Vault
 
 __all__ = [
     "Keyd", "KeydClient", "KeydLockedError", "KeydRefusedError", "KeydStatus", "KeydUnreachableError",

@@ -12,7 +12,7 @@ from core.canonical import Json, encode
 from core.clock import new_id, stamp, utc_now
 from core.errors import Exit, SealdockError, all_errors
 from vault.error import VaultError
-from vault.note import SigningKey, sign_note
+from vault.formats.note import SigningKey, sign_note
 
 LINE_LIMIT = 64 * 1024  # a derivative's note and slot are under 2 KiB
 IDLE_S = 30.0  # the longest wait for an answer; an unlock takes about one second

@@ -1,7 +1,7 @@
 """vaultd: the one process that gives entries their place on the log, in order, in batches.
 
 A round: take what waits in the outbox; check each submission (signature of the registered key, type permitted to that
-key, log rules); read its object back; write the batch to the log (vault.logwriter); mark it in the database. A refused
+key, log rules); read its object back; write the batch to the log (vault.log.writer); mark it in the database. A refused
 submission becomes a `refusal` entry. The log is the truth and the database follows: whatever is on the log and not in
 the database is entered at the next round, so a crash anywhere loses nothing and repeats nothing.
 
@@ -25,21 +25,21 @@ from core.clock import new_id, stamp, utc_now
 from core.db import Database
 from core.digest import sha256_hex
 from core.errors import SealdockError
-from vault import index
-from vault.entry import Leaf, is_ulid
 from vault.error import VaultError
-from vault.index import EntryRow, ReceiptRow
+from vault.formats.entry import Leaf, is_ulid
+from vault.formats.note import SigningKey
+from vault.formats.pack import Private
 from vault.intake import Intake
-from vault.keys import seal_body
-from vault.ledger import LogReader
-from vault.logwriter import BATCH_LIMIT, LogFullError, LogWriter
-from vault.medium import make_immutable
-from vault.note import SigningKey
-from vault.objects import Vault
-from vault.outbox import AppliedEntry, OutboxRow, Projections, RowState, fingerprint, settle
-from vault.pack import Private
-from vault.rules import Lookup, Register, Rules
-from vault.submission import Submission, SubmissionError, open_submission
+from vault.log import index
+from vault.log.index import EntryRow, ReceiptRow
+from vault.log.ledger import LogReader
+from vault.log.outbox import AppliedEntry, OutboxRow, Projections, RowState, fingerprint, settle
+from vault.log.rules import Lookup, Register, Rules
+from vault.log.submission import Submission, SubmissionError, open_submission
+from vault.log.writer import BATCH_LIMIT, LogFullError, LogWriter
+from vault.store.keys import seal_body
+from vault.store.medium import make_immutable
+from vault.store.objects import Vault
 
 _LOG = log.get("vault.vaultd")
 IDLE_S = 1.0  # how long a missed bell can cost

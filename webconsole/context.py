@@ -15,12 +15,12 @@ from flask import current_app
 if TYPE_CHECKING:
     from core.db import Database
     from core.settings import Settings
-    from vault.derived import DerivedStore
+    from vault.formats.note import SigningKey
     from vault.keyd import KeydClient
-    from vault.ledger import LogReader
-    from vault.note import SigningKey
-    from vault.objects import Vault
-    from vault.outbox import Submitter
+    from vault.log.ledger import LogReader
+    from vault.log.outbox import Submitter
+    from vault.store.derived import DerivedStore
+    from vault.store.objects import Vault
     from webconsole.opening import Opener
 
 EXTENSION = "sealdock"

@@ -23,7 +23,7 @@ from flask import Flask, current_app, g, request
 from casework.permission import Permission, allows
 from casework.viewing import record_denied
 from core.errors import Exit, SealdockError
-from vault.entry import is_ulid
+from vault.formats.entry import is_ulid
 from webconsole.auth.cookie import session_token
 from webconsole.auth.session import SignedIn, find
 from webconsole.context import console

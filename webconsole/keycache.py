@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from vault.entry import Leaf
+from vault.formats.entry import Leaf
 
 KEEP_S = 300.0
 MOST_KEYS = 2048  # twenty people with a page of a hundred posters each

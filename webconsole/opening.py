@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from casework.recording import Recording
 from casework.viewing import grant_for
 from core.errors import Exit, SealdockError
+from vault.formats.payload import PayloadReader
 from vault.keyd import RateLimitedError
-from vault.objects import open_object
-from vault.outbox import wait_sequenced
-from vault.payload import PayloadReader
+from vault.log.index import wait_sequenced
+from vault.store.objects import open_object
 from webconsole.auth.session import SignedIn
 from webconsole.keycache import KeyCache, KeyName, SealedKey
 

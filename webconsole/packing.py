@@ -19,7 +19,7 @@ from casework.package.build import Package, Packager
 from casework.package.door import OriginalDoor
 from core.errors import SealdockError
 from ingest.media_facts import MediaFacts
-from vault.outbox import wait_sequenced
+from vault.log.index import wait_sequenced
 from webconsole.context import ConsoleContext
 
 PROXY = "proxy"

@@ -22,8 +22,8 @@ from casework.recording import Recording
 from casework.viewing import PurposeCode, Rendition, record_view
 from core.errors import Exit, SealdockError
 from ingest.media_facts import MediaFacts
+from vault.formats.payload import PayloadReader
 from vault.keyd import KeydLockedError, KeydUnreachableError, RateLimitedError
-from vault.payload import PayloadReader
 from webconsole.auth.session import SignedIn
 from webconsole.byterange import UnsatisfiableRangeError, requested_span
 from webconsole.context import console, opener

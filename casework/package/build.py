@@ -30,9 +30,9 @@ from casework.people import actor_name, officer_by_number
 from casework.recording import Recording
 from core.clock import stamp, utc_now
 from core.db import Database
-from vault.entry import Leaf, ObjectCommitment
-from vault.ledger import LogReader
-from vault.note import SigningKey, sign_note
+from vault.formats.entry import Leaf, ObjectCommitment
+from vault.formats.note import SigningKey, sign_note
+from vault.log.ledger import LogReader
 
 OpenOriginal = Callable[[int, Leaf, int], ByteSource]
 """(index, entry, grant) -> the plaintext of what that entry sealed; `grant` is the export entry's index."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.canonical import encode
 from core.digest import sha256_hex
-from vault.note import VerifierKey
+from vault.formats.note import VerifierKey
 
 FORMAT = "sealdock-package/1"
 RECORDING_LIMIT = 1000  # an entry names at most 1024 subjects, and the case is one of them

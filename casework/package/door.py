@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from vault.entry import Leaf
+from vault.formats.entry import Leaf
+from vault.formats.payload import PayloadReader
 from vault.keyd import KeydClient, RateLimitedError
-from vault.objects import Vault, open_object
-from vault.payload import PayloadReader
+from vault.store.objects import Vault, open_object
 
 PATIENCE_S = 120.0  # then keyd is busy with something else than us, and a person should know
 PAUSE_S = 0.2  # keyd gives the console twenty keys a second

@@ -31,10 +31,10 @@ from casework.package.content import (
 )
 from casework.package.proof_check import SMALL, ProofCheck, why
 from core.errors import SealdockError
-from vault.checkpoint import Checkpoint
-from vault.entry import Leaf
-from vault.note import VerifierKey, open_note
-from vault.proof import Receipt
+from vault.formats.checkpoint import Checkpoint
+from vault.formats.entry import Leaf
+from vault.formats.note import VerifierKey, open_note
+from vault.formats.proof import Receipt
 
 STATEMENT_LIMIT = 64 * 1024 * 1024  # bytes of case.json or of one custody extract
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from casework.package.bag_check import BagCheck
 from casework.package.content import CHECKPOINT, LOG_KEY, RECEIPTS, receipt_path
 from core.errors import SealdockError
-from vault.checkpoint import Checkpoint, parse_checkpoint
-from vault.note import VerifierKey
-from vault.proof import Receipt
+from vault.formats.checkpoint import Checkpoint, parse_checkpoint
+from vault.formats.note import VerifierKey
+from vault.formats.proof import Receipt
 
 SMALL = 1024 * 1024  # bytes: keys, checkpoints and receipts are far below
 

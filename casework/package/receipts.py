@@ -8,11 +8,11 @@ from sqlalchemy.orm import Session
 from casework.field import CaseworkError
 from casework.package.bag import Member
 from casework.package.content import receipt_path
-from vault.entry import Leaf
-from vault.index import EntryRow
-from vault.ledger import LogReader
-from vault.merkle import DirectoryTiles, inclusion_proof
-from vault.proof import Receipt
+from vault.formats.entry import Leaf
+from vault.formats.merkle import DirectoryTiles, inclusion_proof
+from vault.formats.proof import Receipt
+from vault.log.index import EntryRow
+from vault.log.ledger import LogReader
 
 
 class NoProcessKeyError(CaseworkError):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vault.note import VerifierKey
+from vault.formats.note import VerifierKey
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 key_option = click.option(

@@ -14,7 +14,7 @@ from casework.exhibit import exhibits
 from casework.package_verify import PackageReport, verify_package
 from sealdock.command.option import json_option, key_option, trusted_key
 from sealdock.wiring import Station, console_context
-from vault.outbox import wait_sequenced
+from vault.log.index import wait_sequenced
 from webconsole.auth.account import find_account
 from webconsole.packing import assemble
 

@@ -10,7 +10,7 @@ import click
 from core.digest import Sha256
 from core.errors import Exit
 from sealdock.command.option import json_option, key_option, trusted_key
-from vault.proof import Receipt
+from vault.formats.proof import Receipt
 
 PIECE = 1 << 20
 

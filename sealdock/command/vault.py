@@ -16,15 +16,14 @@ from core.errors import Exit, SealdockError
 from sealdock import schema
 from sealdock.command.option import json_option, key_option, passphrase, trusted_key
 from sealdock.wiring import Station
-from vault.age import Identity
+from vault.audit.report import Report
+from vault.audit.verify import Progress, verify_vault
+from vault.formats.age import Identity
 from vault.founding import initialise
-from vault.index import EntryRow
-from vault.index import reindex as replay
-from vault.keys import Keyring
-from vault.objects import open_object
-from vault.outbox import wait_sequenced
-from vault.report import Report
-from vault.verify import Progress, verify_vault
+from vault.log.index import EntryRow, wait_sequenced
+from vault.log.index import reindex as replay
+from vault.store.keys import Keyring
+from vault.store.objects import open_object
 from webconsole.auth.account import find_account
 
 PIECE = 1 << 20

@@ -15,16 +15,16 @@ from casework.package.build import Package, Packager
 from casework.package.door import OriginalDoor
 from core.clock import new_id, stamp, utc_now
 from core.db import Database
-from vault.deposit import Depositor
-from vault.entry import Leaf, ObjectCommitment
+from vault.formats.entry import Leaf, ObjectCommitment
+from vault.formats.note import SigningKey
 from vault.keyd import KeydClient
-from vault.keys import bucket_for, ensure_bucket
-from vault.ledger import LogReader
-from vault.medium import Buffers
-from vault.note import SigningKey
-from vault.objects import Vault
-from vault.outbox import AppliedEntry, Projections, Submitter
-from vault.submission import Draft
+from vault.log.ledger import LogReader
+from vault.log.outbox import AppliedEntry, Projections, Submitter
+from vault.log.submission import Draft
+from vault.store.deposit import Depositor
+from vault.store.keys import bucket_for, ensure_bucket
+from vault.store.medium import Buffers
+from vault.store.objects import Vault
 from vault.vaultd import Vaultd
 
 SEALED = datetime(2026, 11, 23, 8, tzinfo=UTC)

@@ -18,14 +18,14 @@ from casework.people import OfficerFacts, register_officer, register_unit
 from casework.projection import register
 from casework.viewing import record_view
 from core.db import Database
+from vault.formats.note import SigningKey
 from vault.founding import initialise
 from vault.keyd import Keyd, KeydClient
-from vault.ledger import LogReader
-from vault.note import SigningKey
-from vault.objects import Vault
-from vault.outbox import Projections, Submitter
-from vault.rules import Rules
-from vault.submission import Draft
+from vault.log.ledger import LogReader
+from vault.log.outbox import Projections, Submitter
+from vault.log.rules import Rules
+from vault.log.submission import Draft
+from vault.store.objects import Vault
 from vault.vaultd import Vaultd
 
 

@@ -21,8 +21,8 @@ from casework.case import (
 from casework.field import CaseworkError, ChoiceError, DateError, EmptyFieldError, FieldError
 from casework.people import TakenError, UnknownSubjectError
 from core.clock import utc_now
-from vault.entry import Leaf
-from vault.outbox import AppliedEntry, OutboxRow
+from vault.formats.entry import Leaf
+from vault.log.outbox import AppliedEntry, OutboxRow
 
 FACTS = CaseFacts(
     "演应急罚〔2026〕12号",

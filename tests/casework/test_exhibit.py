@@ -21,8 +21,8 @@ from casework.exhibit import (
 from casework.field import ChoiceError, EmptyFieldError
 from casework.people import UnknownSubjectError
 from casework.recording import get_recording
-from vault.entry import Leaf
-from vault.outbox import AppliedEntry, OutboxRow
+from vault.formats.entry import Leaf
+from vault.log.outbox import AppliedEntry, OutboxRow
 
 
 def open_one(session: Session, desk: Desk, number: str = "12", stage: str = "evidence") -> str:

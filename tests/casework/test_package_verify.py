@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from casework.package.bag_check import check_bag, is_inside
 from casework.package_verify import NoPackageError, Verdict, verify_package
 from core.errors import Exit
-from vault.note import SigningKey, VerifierKey, sign_note
+from vault.formats.note import SigningKey, VerifierKey, sign_note
 
 GO = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOFLAGS": "", "HOME": "/tmp"}  # noqa: S108  # Debian's x/mod
 

@@ -28,7 +28,7 @@ from casework.people import (
     units,
 )
 from core.clock import utc_now
-from vault.submission import Draft
+from vault.log.submission import Draft
 
 FACTS = OfficerFacts("060123", "执法员甲", None, "ZF-1", "2029-12-31")
 

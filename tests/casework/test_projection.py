@@ -4,8 +4,8 @@ from bureau.desk import PASSPHRASE, Disclosed
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from vault.index import reindex
-from vault.keys import Keyring
+from vault.log.index import reindex
+from vault.store.keys import Keyring
 
 WORKSPACE = ("denial_count",)  # counts that are not on the log yet
 

@@ -22,8 +22,8 @@ from casework.recording import (
     list_recordings,
 )
 from core.clock import new_id, stamp
-from vault.entry import Leaf, ObjectCommitment
-from vault.outbox import AppliedEntry
+from vault.formats.entry import Leaf, ObjectCommitment
+from vault.log.outbox import AppliedEntry
 
 SEALED = datetime(2026, 11, 23, 8, tzinfo=UTC)
 

@@ -21,8 +21,8 @@ from casework.viewing import (
 )
 from core.canonical import decode
 from core.clock import new_id, utc_now
-from vault.note import Note
-from vault.outbox import OutboxRow, RowState
+from vault.formats.note import Note
+from vault.log.outbox import OutboxRow, RowState
 
 
 def submitted(desk: Desk, kind: str) -> list[dict[str, object]]:

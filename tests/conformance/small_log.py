@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vault.checkpoint import Checkpoint
-from vault.entry import pack_bundle
-from vault.merkle import Frontier, bundle_path, leaf_hash
-from vault.note import SigningKey
+from vault.formats.checkpoint import Checkpoint
+from vault.formats.entry import pack_bundle
+from vault.formats.merkle import Frontier, bundle_path, leaf_hash
+from vault.formats.note import SigningKey
 
 
 def entry(index: int) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from core.canonical import encode
 from core.clock import new_id
 from core.digest import sha256_hex
-from vault.age import (
+from vault.formats.age import (
     Identity,
     Recipient,
     encrypt_file,
@@ -19,10 +19,10 @@ from vault.age import (
     seal_payload,
     sealed_size,
 )
-from vault.checkpoint import Checkpoint
-from vault.entry import BodyCommitment, Leaf, ObjectCommitment, pack_bundle
-from vault.merkle import Frontier, Tile, bundle_path, number_path
-from vault.note import SigningKey, VerifierKey
+from vault.formats.checkpoint import Checkpoint
+from vault.formats.entry import BodyCommitment, Leaf, ObjectCommitment, pack_bundle
+from vault.formats.merkle import Frontier, Tile, bundle_path, number_path
+from vault.formats.note import SigningKey, VerifierKey
 
 TIME = "2026-11-23T06:05:04.000123Z"
 BUCKET = "A-2026-11"

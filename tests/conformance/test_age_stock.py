@@ -10,7 +10,7 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from vault.age import (
+from vault.formats.age import (
     HEADER_SIZE,
     ChunkSealer,
     Identity,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core.digest import sha256_hex
-from vault.age import (
+from vault.formats.age import (
     NONCE_SIZE,
     HeaderError,
     HeaderMacError,

@@ -12,10 +12,10 @@ import pytest
 from conformance.small_log import write_log
 from conformance.small_vault import SmallVault, found
 
-from vault.checkpoint import Checkpoint, parse_checkpoint
-from vault.merkle import DirectoryTiles, consistency_proof, inclusion_proof, tree_root
-from vault.note import SigningKey, open_note
-from vault.proof import Receipt
+from vault.formats.checkpoint import Checkpoint, parse_checkpoint
+from vault.formats.merkle import DirectoryTiles, consistency_proof, inclusion_proof, tree_root
+from vault.formats.note import SigningKey, open_note
+from vault.formats.proof import Receipt
 
 pytestmark = pytest.mark.stock
 SIZES = [1, 2, 3, 255, 256, 257, 70_000]

@@ -12,18 +12,18 @@ from typing import Any
 from sqlalchemy import select
 
 from core.db import Database
-from vault.deposit import Deposit, Depositor
+from vault.audit.verify import Report, verify_vault
+from vault.formats.note import SigningKey
 from vault.founding import VaultIdentity, initialise
-from vault.keys import Keyring, ensure_bucket
-from vault.ledger import LogReader
-from vault.medium import LANE_BYTES, Buffers
-from vault.note import SigningKey
-from vault.objects import Vault
-from vault.outbox import OutboxRow, Projections, RowState, Submitter
-from vault.rules import Rules
-from vault.submission import Draft
+from vault.log.ledger import LogReader
+from vault.log.outbox import OutboxRow, Projections, RowState, Submitter
+from vault.log.rules import Rules
+from vault.log.submission import Draft
+from vault.store.deposit import Deposit, Depositor
+from vault.store.keys import Keyring, ensure_bucket
+from vault.store.medium import LANE_BYTES, Buffers
+from vault.store.objects import Vault
 from vault.vaultd import Vaultd
-from vault.verify import Report, verify_vault
 
 PASSPHRASE = b"a passphrase for one test"
 BUCKET = "A-2026-11"

@@ -23,8 +23,8 @@ from ingest.docking import DockingSession, SessionState
 from ingest.proxies import MediaFacts
 from ingest.recording import IngestRecording, RecordingState
 from ingest.recovery import CRASHED
-from vault.ledger import LogReader
-from vault.verify import verify_vault
+from vault.audit.verify import verify_vault
+from vault.log.ledger import LogReader
 
 pytestmark = pytest.mark.crash
 SEALING = ("vaultd", "dockd")

@@ -18,9 +18,9 @@ import pytest
 from crash.house import Foundation, House, found
 from sqlalchemy import select
 
-from vault.index import EntryRow
-from vault.outbox import NotSequencedError, RowState, wait_sequenced
-from vault.submission import Draft
+from vault.log.index import EntryRow, wait_sequenced
+from vault.log.outbox import NotSequencedError, RowState
+from vault.log.submission import Draft
 
 pytestmark = pytest.mark.crash
 

@@ -21,7 +21,7 @@ from core.errors import Exit
 from sealdock import bureau
 from sealdock.demo import Demo, wait_docked
 from sealdock.demo_case import wait_indexed, wait_ready
-from vault.note import VerifierKey
+from vault.formats.note import VerifierKey
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(420)]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")

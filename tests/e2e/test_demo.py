@@ -21,7 +21,7 @@ from casework.people import Officer, RecorderAsset, Unit
 from casework.recording import Recording
 from core.errors import Exit
 from sealdock.wiring import Station
-from vault.note import VerifierKey
+from vault.formats.note import VerifierKey
 
 ROOT = Path(__file__).parents[2]
 PROJECTED = (Unit, Officer, RecorderAsset, CaseFile, CaseLink, Exhibit, Recording)
@@ -163,7 +163,9 @@ def test_a_second_run_goes_on_from_the_same_vault(demo: Path) -> None:
 
 def test_ctrl_c_stops_all_of_it(demo: Path) -> None:
     argv = ["script/demo", "--directory", str(demo)]
-    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+    with subprocess.Popen(
+        argv, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "until you press Ctrl-C" in line:

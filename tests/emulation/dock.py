@@ -24,13 +24,13 @@ from devices.profile import load_profiles
 from ingest.copying import SealingLine
 from ingest.dockd import Dockd
 from ingest.status import BayStatus, TileState
-from vault.deposit import Depositor
+from vault.formats.note import SigningKey
 from vault.founding import initialise
-from vault.medium import Buffers
-from vault.note import SigningKey
-from vault.objects import Vault
-from vault.outbox import Projections, Submitter
-from vault.rules import Rules
+from vault.log.outbox import Projections, Submitter
+from vault.log.rules import Rules
+from vault.store.deposit import Depositor
+from vault.store.medium import Buffers
+from vault.store.objects import Vault
 from vault.vaultd import Vaultd
 
 PASSPHRASE = b"nine lives of a lantern"

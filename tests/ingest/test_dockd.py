@@ -11,10 +11,10 @@ from sqlalchemy import select
 from ingest.docking import DockingSession
 from ingest.recording import IngestRecording
 from ingest.status import TileState, read_status
-from vault.index import ReceiptRow
-from vault.ledger import LogReader
-from vault.proof import Receipt
-from vault.verify import verify_vault
+from vault.audit.verify import verify_vault
+from vault.formats.proof import Receipt
+from vault.log.index import ReceiptRow
+from vault.log.ledger import LogReader
 
 
 def test_a_docked_card_ends_as_receipts_that_verify_and_a_green_tile(

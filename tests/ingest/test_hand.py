@@ -17,13 +17,13 @@ from ingest.error import NotAFolderError
 from ingest.hand import HandReport, ingest_path
 from ingest.projection import register
 from ingest.recording import IngestRecording
-from vault.index import reindex
-from vault.keys import Keyring, open_body
-from vault.ledger import LogReader
-from vault.medium import CancelledError
-from vault.outbox import Projections
-from vault.proof import Receipt
-from vault.verify import verify_vault
+from vault.audit.verify import verify_vault
+from vault.formats.proof import Receipt
+from vault.log.index import reindex
+from vault.log.ledger import LogReader
+from vault.log.outbox import Projections
+from vault.store.keys import Keyring, open_body
+from vault.store.medium import CancelledError
 
 PROFILES = load_profiles()
 ENDINGS = ("jpg", "mp4", "wav", "docx", "MP4", "", "tar.gz")

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from core.digest import sha256_hex
 from ingest.inbox import SEALED, Inbox
 from ingest.recording import IngestRecording
-from vault.ledger import LogReader
+from vault.log.ledger import LogReader
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from ingest import offload
 from ingest.docking import DockingSession
 from ingest.recording import IngestRecording
 from ingest.status import TileState
-from vault.index import ReceiptRow
-from vault.ledger import LogReader
-from vault.objects import Vault
+from vault.log.index import ReceiptRow
+from vault.log.ledger import LogReader
+from vault.store.objects import Vault
 
 S = TileState
 END = (S.SEALED, S.PARTIAL, S.FAULT, S.UNKNOWN)

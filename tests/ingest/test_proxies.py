@@ -25,21 +25,21 @@ from ingest.media_facts import MediaFacts
 from ingest.proxies import INDEX, KINDS, PROXY, Workshop
 from media import walls
 from media.index import read_packets, stored_facts
-from vault.deposit import Depositor
-from vault.derived import DerivedStore
+from vault.audit.verify import verify_vault
+from vault.formats.note import SigningKey
 from vault.founding import initialise
-from vault.index import EntryRow
 from vault.keyd import Keyd, KeydClient
-from vault.keys import bucket_for, ensure_bucket
-from vault.ledger import LogReader
-from vault.medium import Buffers
-from vault.note import SigningKey
-from vault.objects import Vault
-from vault.outbox import OutboxRow, Projections, Submitter, wait_sequenced
-from vault.rules import Rules
-from vault.submission import Draft
+from vault.log.index import EntryRow, wait_sequenced
+from vault.log.ledger import LogReader
+from vault.log.outbox import OutboxRow, Projections, Submitter
+from vault.log.rules import Rules
+from vault.log.submission import Draft
+from vault.store.deposit import Depositor
+from vault.store.derived import DerivedStore
+from vault.store.keys import bucket_for, ensure_bucket
+from vault.store.medium import Buffers
+from vault.store.objects import Vault
 from vault.vaultd import Vaultd
-from vault.verify import verify_vault
 
 PASSPHRASE = b"nine lives of a lantern"
 PATIENCE_S = 20

@@ -13,7 +13,7 @@ from ingest.error import ReceiptError
 from ingest.hand import ingest_path
 from ingest.receipt import check_receipt
 from ingest.recording import IngestRecording
-from vault.note import SigningKey
+from vault.formats.note import SigningKey
 
 
 @pytest.fixture

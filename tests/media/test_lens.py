@@ -18,7 +18,7 @@ from media.error import MediaCrashedError
 from media.lens import present, sweep
 from media.sandbox import run
 from media.walls import Limits, Task
-from vault.payload import PayloadError, PayloadReader, seal_payload, sealed_size
+from vault.formats.payload import PayloadError, PayloadReader, seal_payload, sealed_size
 
 CONTENT = os.urandom((3 << 20) + 12_345)
 LIMITS = Limits(output_bytes=8 << 20, idle=False)

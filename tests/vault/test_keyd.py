@@ -15,8 +15,10 @@ from core.canonical import encode
 from core.clock import new_id, stamp, utc_now
 from core.digest import sha256_hex
 from vault import keyd as keyd_module
-from vault.age import NONCE_SIZE, Recipient, header_for, new_file_key, new_nonce
-from vault.entry import Leaf
+from vault.formats.age import NONCE_SIZE, Recipient, header_for, new_file_key, new_nonce
+from vault.formats.entry import Leaf
+from vault.formats.note import NoteSignatureError, SigningKey, sign_note
+from vault.formats.pack import Private
 from vault.keyd import (
     GRANT_AGE,
     JOBS,
@@ -27,12 +29,10 @@ from vault.keyd import (
     KeydUnreachableError,
     RateLimitedError,
 )
-from vault.keys import WrongPassphraseError, bucket_recipient
-from vault.logwriter import LogWriter
-from vault.note import NoteSignatureError, SigningKey, sign_note
-from vault.objects import DisposedError, open_object
-from vault.pack import Private
-from vault.submission import Draft
+from vault.log.submission import Draft
+from vault.log.writer import LogWriter
+from vault.store.keys import WrongPassphraseError, bucket_recipient
+from vault.store.objects import DisposedError, open_object
 
 CONTENT = b"footage" * 1000
 

@@ -13,17 +13,18 @@ from crash.house import House
 from sqlalchemy import select, update
 
 from core.clock import new_id
-from vault import intake, logwriter, vaultd
-from vault.entry import Leaf
-from vault.index import EntryRow, custody, receipt_of
+from vault import intake, vaultd
+from vault.formats.entry import Leaf
+from vault.formats.note import SigningKey
+from vault.formats.proof import Receipt
 from vault.intake import Intake
-from vault.logwriter import LogFullError, LogWriteError, SecondWriterError
-from vault.medium import MediumError
-from vault.note import SigningKey
-from vault.outbox import OutboxRow, RefusedError, RowState, Submitter
-from vault.proof import Receipt
-from vault.rules import LogView
-from vault.submission import Draft, exact
+from vault.log import writer as logwriter
+from vault.log.index import EntryRow, custody, receipt_of
+from vault.log.outbox import OutboxRow, RefusedError, RowState, Submitter
+from vault.log.rules import LogView
+from vault.log.submission import Draft, exact
+from vault.log.writer import LogFullError, LogWriteError, SecondWriterError
+from vault.store.medium import MediumError
 from vault.vaultd import RolledBackError
 
 

@@ -21,18 +21,19 @@ from core.clock import new_id, utc_now
 from core.db import Database
 from core.settings import Settings
 from ingest.media_facts import MediaFacts
-from vault.deposit import Depositor
-from vault.derived import DerivedStore
+from vault.formats.note import SigningKey
 from vault.founding import initialise
 from vault.keyd import Keyd, KeydClient
-from vault.keys import Keyring, ensure_bucket
-from vault.ledger import LogReader
-from vault.medium import Buffers
-from vault.note import SigningKey
-from vault.objects import Vault
-from vault.outbox import Projections, Submitter, wait_sequenced
-from vault.rules import Rules
-from vault.submission import Draft
+from vault.log.index import wait_sequenced
+from vault.log.ledger import LogReader
+from vault.log.outbox import Projections, Submitter
+from vault.log.rules import Rules
+from vault.log.submission import Draft
+from vault.store.deposit import Depositor
+from vault.store.derived import DerivedStore
+from vault.store.keys import Keyring, ensure_bucket
+from vault.store.medium import Buffers
+from vault.store.objects import Vault
 from vault.vaultd import Vaultd
 from webconsole.app import create_app
 from webconsole.auth import account as accounts

@@ -12,9 +12,9 @@ from sqlalchemy import select, text, update
 
 from casework.permission import Role
 from core.clock import utc_now
-from vault.entry import Leaf
-from vault.outbox import AppliedEntry, OutboxRow
-from vault.submission import open_submission
+from vault.formats.entry import Leaf
+from vault.log.outbox import AppliedEntry, OutboxRow
+from vault.log.submission import open_submission
 from webconsole.auth import account as accounts
 from webconsole.auth import password as passwords
 from webconsole.auth import session, sign_in, throttle, totp

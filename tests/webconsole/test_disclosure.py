@@ -15,7 +15,7 @@ from casework.package.bag import MemberChangedError
 from casework.permission import Role
 from casework.recording import Recording
 from core.clock import utc_now
-from vault.index import EntryRow
+from vault.log.index import EntryRow
 from webconsole.auth.session import WebSession
 from webconsole.packing import Way, Ways
 

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from casework.permission import Permission, Role
 from casework.viewing import DenialCount, record_denied
 from core.clock import utc_now
-from vault.outbox import OutboxRow
+from vault.log.outbox import OutboxRow
 from webconsole import housekeeping
 from webconsole.auth.session import IDLE, WebSession, begin
 

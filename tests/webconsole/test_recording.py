@@ -12,8 +12,8 @@ from casework.people import OfficerFacts, register_officer
 from casework.permission import Role
 from casework.recording import Recording
 from casework.viewing import Viewing
-from vault.index import EntryRow
 from vault.keyd_client import KeydClient, KeydStatus
+from vault.log.index import EntryRow
 
 if TYPE_CHECKING:
     from conftest import House

@@ -19,8 +19,8 @@ from casework.permission import Role
 from core.clock import new_id, parse_stamp
 from core.db import Base, UtcDateTime
 from core.errors import Exit, SealdockError
-from vault.outbox import AppliedEntry, Projections, Submitter
-from vault.submission import Draft
+from vault.log.outbox import AppliedEntry, Projections, Submitter
+from vault.log.submission import Draft
 from webconsole.auth import password as passwords
 
 USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")  # typed on every keyboard, safe in every log

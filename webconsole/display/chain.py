@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 
 from casework.case import CaseFile
 from casework.custody import CustodyLine
-from vault.ledger import LogReader
-from vault.note import VerifierKey
-from vault.proof import Receipt
+from vault.formats.note import VerifierKey
+from vault.formats.proof import Receipt
+from vault.log.ledger import LogReader
 from webconsole.display import wording
 
 

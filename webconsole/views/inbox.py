@@ -18,7 +18,7 @@ from casework.permission import Permission
 from casework.recording import PAGE_SIZE, Recording, RecordingFilter, list_recordings
 from core.jobs import Job, JobState
 from ingest.docking import DockingSession
-from vault.outbox import OutboxRow, RowState
+from vault.log.outbox import OutboxRow, RowState
 from webconsole import playback
 from webconsole.context import console
 from webconsole.display.footage import FootageLine, footage_lines

@@ -23,7 +23,7 @@ from casework.recording import Recording
 from casework.viewing import PurposeCode, grant_for
 from core.errors import SealdockError
 from ingest.media_facts import MediaFacts
-from vault.index import receipt_of
+from vault.log.index import receipt_of
 from webconsole import playback
 from webconsole.context import console
 from webconsole.display import wording

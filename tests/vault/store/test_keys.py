@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import subprocess
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from crash.house import PASSPHRASE, House
+
+from vault import founding
+from vault.formats.age import Identity, NoMatchError
+from vault.formats.entry import EntryError
+from vault.formats.note import SigningKey
+from vault.founding import (
+    LEAST_PASSPHRASE,
+    FoundingError,
+    NotEmptyError,
+    WeakPassphraseError,
+    fingerprint,
+    initialise,
+)
+from vault.log.ledger import LogReader
+from vault.store.keys import (
+    BodyError,
+    Keyring,
+    NoBucketError,
+    WrongPassphraseError,
+    bucket_for,
+    bucket_recipient,
+    ensure_bucket,
+    open_body,
+)
+from vault.store.objects import NoVaultError, Vault
+
+
+def test_the_founding_puts_every_process_key_on_the_log(house: House) -> None:
+    genesis, *keys = house.reader.leaves()
+    assert genesis.type == "genesis"
+    assert genesis.facts["key"] == house.vault.verifier.vkey
+    assert {leaf.facts["name"]: leaf.facts["permits"] for leaf in keys} == founding.PERMITS
+    for leaf in keys:
+        assert house.key(leaf.facts["name"]).vkey == leaf.facts["vkey"]
+    assert house.verify().ok
+
+
+def test_secrets_are_readable_by_their_owner_alone(house: House) -> None:
+    modes = {path.name: path.stat().st_mode & 0o777 for path in house.keys.iterdir()}
+    assert modes == dict.fromkeys(
+        ["root.age", "log.key", "vaultd.key", "dockd.key", "worker.key", "console.key"], 0o400
+    )
+
+
+def test_no_secret_lies_in_the_vault(house: House) -> None:
+    ensure_bucket(house.vault, "A-2026-12")
+    for path in house.vault.path.rglob("*"):
+        raw = path.read_bytes() if path.is_file() else b""
+        assert b"AGE-SECRET-KEY" not in raw
+        assert b"PRIVATE+KEY" not in raw
+
+
+def test_the_fingerprint_is_what_openssl_says(house: House) -> None:
+    raw = house.vault.verifier.public
+    told = subprocess.run(["openssl", "dgst", "-sha256", "-r"], input=raw, capture_output=True, check=True)
+    assert fingerprint(raw).replace(" ", "") == told.stdout.split()[0].decode()
+
+
+def test_a_given_recovery_recipient_is_used_and_no_identity_made(tmp_path: Path) -> None:
+    recovery = Identity.generate()
+    made = initialise(tmp_path / "v", tmp_path / "k", PASSPHRASE, recovery.recipient.text)
+    assert made.recovery_identity is None
+    vault = Vault.open(tmp_path / "v")
+    assert Keyring.from_identity(vault, recovery.text).bucket("facts").recipient.text == bucket_recipient(
+        vault, "facts"
+    )
+
+
+@pytest.mark.parametrize("which", ["vault", "keys"])
+def test_nothing_is_made_over_something(tmp_path: Path, which: str) -> None:
+    (tmp_path / which).mkdir()
+    (tmp_path / which / "something").write_text("")
+    with pytest.raises(NotEmptyError, match="never made over another"):
+        initialise(tmp_path / "vault", tmp_path / "keys", PASSPHRASE)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted([which, "something"])
+
+
+def test_a_short_passphrase_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeakPassphraseError):
+        initialise(tmp_path / "v", tmp_path / "k", b"x" * (LEAST_PASSPHRASE - 1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_founding_that_was_cut_short_left_no_vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_short(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(founding, "_write_first_entries", cut_short)
+    with pytest.raises(FoundingError, match="no vault and holds no evidence"):
+        initialise(tmp_path / "v", tmp_path / "k", PASSPHRASE)
+    with pytest.raises(NoVaultError):
+        Vault.open(tmp_path / "v")
+
+
+def test_the_root_opens_with_its_passphrase_and_no_other(house: House) -> None:
+    root = Keyring.unlock(house.vault, house.keys, PASSPHRASE)
+    assert root.bucket("facts").text == house.keyring.bucket("facts").text
+    with pytest.raises(WrongPassphraseError):
+        Keyring.unlock(house.vault, house.keys, PASSPHRASE + b"!")
+
+
+def test_a_strangers_identity_opens_no_bucket(house: House) -> None:
+    with pytest.raises(NoMatchError):
+        Keyring.from_identity(house.vault, Identity.generate().text).bucket("facts")
+
+
+@pytest.mark.stock
+def test_stock_age_opens_a_bucket_with_the_recovery_key(house: House, tmp_path: Path) -> None:
+    key = tmp_path / "recovery.key"
+    key.write_text(house.recovery_identity or "")
+    sealed = house.vault.keys_path / "buckets/facts/identity.age"
+    opened = subprocess.run(["age", "-d", "-i", key, sealed], capture_output=True, check=True).stdout
+    assert Identity.parse(opened.decode()).recipient.text == bucket_recipient(house.vault, "facts")
+
+
+def test_the_month_of_a_bucket_is_utc() -> None:
+    shanghai = timezone(timedelta(hours=8))
+    assert bucket_for(datetime(2026, 12, 1, 7, 59, tzinfo=shanghai)) == "A-2026-11"
+    assert bucket_for(datetime(2026, 12, 1, 8, 0, tzinfo=shanghai)) == "A-2026-12"
+    assert bucket_for(datetime(2026, 12, 1, tzinfo=UTC), "B") == "B-2026-12"
+
+
+def test_a_bucket_is_made_once_however_many_ask(house: House) -> None:
+    recipients: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: recipients.append(ensure_bucket(house.vault, "A-2027-01")))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(recipients) == 8
+    assert len(set(recipients)) == 1
+    buckets = house.vault.keys_path / "buckets"
+    assert not [path for path in buckets.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b"])
+def test_a_bucket_name_is_no_path(house: House, name: str) -> None:
+    with pytest.raises(EntryError):
+        ensure_bucket(house.vault, name)
+
+
+def test_a_missing_bucket_is_named(house: House) -> None:
+    with pytest.raises(NoBucketError, match="A-1999-01"):
+        house.keyring.bucket("A-1999-01")
+
+
+def sealed_case(house: House) -> int:
+    entry_id = house.case(body={"title": "占道经营", "number": "2026-17"})
+    house.settle()
+    index = house.row(entry_id).entry_index
+    assert index is not None
+    return index
+
+
+def test_a_body_comes_back_as_it_was_given(house: House) -> None:
+    index = sealed_case(house)
+    leaf = house.reader.leaf(index)
+    assert open_body(house.vault, index, leaf, house.keyring) == {"title": "占道经营", "number": "2026-17"}
+
+
+def test_a_destroyed_slot_is_no_body(house: House) -> None:
+    index = sealed_case(house)
+    with house.vault.slots.path(0).open("r+b") as file:
+        file.seek(index * 512)
+        file.write(bytes(256))
+    assert open_body(house.vault, index, house.reader.leaf(index), house.keyring) is None
+
+
+@pytest.mark.parametrize("part", ["packs", "keys/slots"])
+def test_a_changed_body_or_slot_is_named(house: House, part: str) -> None:
+    index = sealed_case(house)
+    path = house.vault.path / part / "000"
+    raw = bytearray(path.read_bytes())
+    raw[-5 if part == "packs" else index * 512 + 150] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(BodyError, match=f"entry {index}"):
+        open_body(house.vault, index, house.reader.leaf(index), house.keyring)
+
+
+def test_the_log_key_is_the_one_in_vault_json(house: House) -> None:
+    assert SigningKey.read(house.keys / "log.key").verifier == LogReader(house.vault).vault.verifier

@@ -1,0 +1,1 @@
+"""What an outsider parses: published formats, implemented exactly, without a database or settings."""

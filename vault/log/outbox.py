@@ -1,0 +1,196 @@
+"""The outbox: signed submissions waiting for their place on the log, in the same database as the rows they explain.
+
+Invariant: the row of a domain fact, the submission that makes it true and the work that follows from it are written in
+one transaction. The same projection function writes the domain row when the entry is submitted and when the log is
+replayed (index.reindex), so it must be idempotent: called twice for one entry, it leaves what one call leaves.
+
+Whoever owns this table can delay or drop submissions; signatures keep them from making or changing one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from sqlalchemy import JSON, Index, delete, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from core import bell
+from core.canonical import Json
+from core.clock import utc_now
+from core.db import Base, UtcDateTime
+from core.digest import sha256_hex
+from core.errors import Exit
+from vault.error import VaultError
+from vault.formats.entry import Leaf
+from vault.formats.note import SigningKey
+from vault.log.submission import Draft, exact
+
+REFUSAL = "refusal"  # the type of entry that says what the log did not take
+MISMATCH_CODE = "vault.mismatched"  # the code of the refusal of an object that came back changed
+
+
+class NotSequencedError(VaultError):
+    """The log has not taken the entry yet."""
+
+    code = "vault.not_sequenced"
+    sentence = (
+        "Entry {id} is not on the log after {seconds} s. It is kept and will be put there as soon as vaultd runs; "
+        "check that the sealdock-vaultd service is up."
+    )
+
+
+class RefusedError(VaultError):
+    """The log will not take the entry; log rules raise it, and so does waiting for a refused entry."""
+
+    code = "vault.refused"
+    sentence = "The log does not take this entry ({why}). The refusal is itself on the log."
+    exit_code = Exit.NO
+
+
+class RowState(StrEnum):
+    """Where a submission stands."""
+
+    PENDING = "pending"
+    SEQUENCED = "sequenced"
+    REFUSED = "refused"
+    MISMATCHED = "mismatched"  # the medium gave the object back changed: copy it again from the recorder
+
+
+class OutboxRow(Base):
+    """One submission. `seq` is the order of submitting; `body` is the salted plaintext until the entry is sequenced."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_waiting", "state", "seq"), {"sqlite_autoincrement": True})
+
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    type: Mapped[str]
+    note: Mapped[str]
+    body: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
+    key_slot: Mapped[bytes | None]
+    state: Mapped[str] = mapped_column(default=RowState.PENDING)
+    entry_index: Mapped[int | None]
+    reason: Mapped[str] = mapped_column(default="")
+    made_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    sequenced_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+@dataclass(frozen=True)
+class AppliedEntry:
+    """What a projection sees.
+
+    `fields` is None when there is no body, or when it was disposed of or cannot be opened; `index` is None until the
+    entry is sequenced, and until then `leaf.body` is None too.
+    """
+
+    leaf: Leaf
+    fields: Json | None
+    index: int | None
+
+
+Projection = Callable[[Session, AppliedEntry], None]
+
+
+class Projections:
+    """Which function turns which type of entry into rows, and which tables consist of nothing else."""
+
+    def __init__(self) -> None:
+        self._functions: dict[str, list[Projection]] = defaultdict(list)
+        self.tables: list[type[DeclarativeBase]] = []
+
+    def on(self, entry_type: str, function: Projection) -> None:
+        """Call `function` for every entry of this type, after those registered before it."""
+        self._functions[entry_type].append(function)
+
+    def owns(self, *tables: type[DeclarativeBase]) -> None:
+        """Name tables that hold projected rows only; a reindex empties them, last named first."""
+        self.tables.extend(tables)
+
+    def apply(self, session: Session, entry: AppliedEntry) -> None:
+        """Write the rows of one entry in the caller's transaction."""
+        for function in self._functions.get(entry.leaf.type, ()):
+            function(session, entry)
+
+
+class Submitter:
+    """Puts entries into the outbox under one process's key."""
+
+    def __init__(self, signer: SigningKey, projections: Projections, bell_path: Path) -> None:
+        self._signer = signer
+        self._projections = projections
+        self._bell = bell_path
+
+    def submit(self, session: Session, draft: Draft) -> str:
+        """Sign, insert and project in the caller's transaction; gives the entry's id.
+
+        A submission whose object came back from the medium changed may be submitted again under its id. Raises
+        EntryError or SubmissionError for what no log can hold. Call `ring` after the commit.
+        """
+        submission, body = exact(draft, self._signer.name)
+        entry_id = submission.leaf.id
+        session.execute(
+            delete(OutboxRow).where(OutboxRow.id == entry_id, OutboxRow.state == RowState.MISMATCHED)
+        )
+        row = OutboxRow(
+            id=entry_id, type=draft.type, note=submission.signed(self._signer).decode(), body=body,
+            key_slot=draft.deposit.key_slot if draft.deposit else None, state=RowState.PENDING, made_at=utc_now(),
+        )  # fmt: skip
+        session.add(row)
+        session.flush()
+        fields = None if body is None else body["fields"]
+        self._projections.apply(session, AppliedEntry(submission.leaf, fields, None))
+        return entry_id
+
+    def ring(self) -> None:
+        """Wake vaultd; called after the transaction was committed. Never fails: vaultd also looks by itself."""
+        bell.ring(self._bell)
+
+
+def find(session: Session, entry_id: str) -> OutboxRow | None:
+    """The row of a submission, or None when this database never held it."""
+    return session.scalar(select(OutboxRow).where(OutboxRow.id == entry_id))
+
+
+def pending_ids(session: Session) -> set[str]:
+    """Ids of the submissions that wait for their place."""
+    return set(session.scalars(select(OutboxRow.id).where(OutboxRow.state == RowState.PENDING)))
+
+
+def fingerprint(note: str) -> str:
+    """How a refusal names the very submission it refuses."""
+    return sha256_hex(note.encode())
+
+
+def settle(session: Session, entries: Iterable[tuple[int, Leaf]]) -> list[tuple[int, Leaf, OutboxRow]]:
+    """Say in the outbox what entries of the log mean for submissions; gives what it settled.
+
+    An entry settles the submission with its id; a refusal settles the exact submission it names. The caller drops
+    the rows' private plaintext when it has no more use for it. Doing it again changes nothing.
+    """
+    named = {_submission_of(leaf): (index, leaf) for index, leaf in entries}
+    rows = session.scalars(
+        select(OutboxRow).where(OutboxRow.id.in_(named), OutboxRow.state != RowState.SEQUENCED)
+    )
+    return [(*named[row.id], row) for row in rows.all() if _settle_one(row, *named[row.id])]
+
+
+def _submission_of(leaf: Leaf) -> str:
+    return leaf.about[0] if leaf.type == REFUSAL and leaf.about else leaf.id
+
+
+def _settle_one(row: OutboxRow, index: int, leaf: Leaf) -> bool:
+    if leaf.type != REFUSAL:
+        row.state = RowState.SEQUENCED
+    elif leaf.facts.get("submission") != fingerprint(row.note):
+        return False
+    else:
+        code = leaf.facts.get("code", "")
+        row.state = RowState.MISMATCHED if code == MISMATCH_CODE else RowState.REFUSED
+        row.reason = row.reason or str(code)
+    row.entry_index, row.sequenced_at = index, utc_now()
+    return True

@@ -1,0 +1,119 @@
+"""Log rules: what vaultd checks before an entry gets its place, with nothing but the log to go by.
+
+Packages register their rules in sealdock/wiring.py. A rule is a pure function of the log and the new entry; it never
+sees the database, because on SQLite any process could have changed a table, and it raises RefusedError to refuse.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Protocol
+
+from vault.formats.entry import Leaf
+from vault.formats.note import VerifierKey
+
+
+class LogView(Protocol):
+    """The log as a rule sees it: every entry before the new one."""
+
+    @property
+    def size(self) -> int:
+        """How many entries there are."""
+
+    def leaf(self, index: int) -> Leaf:
+        """Entry `index`."""
+
+    def find(self, entry_id: str) -> int | None:
+        """The index of an entry, by its id."""
+
+    def about(self, subject_id: str) -> list[int]:
+        """The indices of the entries that name this subject, oldest first."""
+
+
+Rule = Callable[[LogView, Leaf], None]
+
+
+class Rules:
+    """The registry: every rule of a type must pass."""
+
+    def __init__(self) -> None:
+        self._rules: dict[str, list[Rule]] = defaultdict(list)
+
+    def on(self, entry_type: str, rule: Rule) -> None:
+        """Check entries of this type with `rule`, after the rules registered before it."""
+        self._rules[entry_type].append(rule)
+
+    def check(self, log: LogView, leaf: Leaf) -> None:
+        """Raises RefusedError when a rule does."""
+        for rule in self._rules.get(leaf.type, ()):
+            rule(log, leaf)
+
+
+class Register:
+    """The process keys that `key` entries have put on the log: a later entry for a name replaces the earlier."""
+
+    def __init__(self) -> None:
+        self.verifiers: dict[str, VerifierKey] = {}
+        self._permits: dict[str, frozenset[str]] = {}
+
+    def take(self, leaf: Leaf) -> None:
+        """Learn from one entry; other types are passed over. Raises VaultError for a malformed key entry."""
+        if leaf.type == "key":
+            name = leaf.facts["name"]
+            self.verifiers[name] = VerifierKey.parse(leaf.facts["vkey"])
+            self._permits[name] = frozenset(leaf.facts["permits"])
+
+    def permits(self, name: str, entry_type: str) -> bool:
+        """Whether the process of this name may put such an entry on the log."""
+        return entry_type in self._permits.get(name, frozenset())
+
+
+class Lookup:
+    """Where ids and subjects stand on the log; made from the log at every start and kept by vaultd alone.
+
+    It lives in a private SQLite file that the library unlinks as it opens it, so memory stays flat however long the
+    log is and nobody else can write in it.
+    """
+
+    def __init__(self) -> None:
+        self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._table.executescript(
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
+            "CREATE TABLE place(id TEXT PRIMARY KEY, at INTEGER) WITHOUT ROWID;"
+            "CREATE TABLE subject(id TEXT, at INTEGER, PRIMARY KEY(id, at)) WITHOUT ROWID;"
+        )
+
+    def add(self, entries: Iterable[tuple[int, str, Iterable[str]]]) -> None:
+        """Take (index, id, subjects) of entries that are on the log."""
+        self._table.execute("BEGIN")
+        for index, entry_id, about in entries:
+            with suppress(sqlite3.IntegrityError):  # a refused id is about itself; the first place counts
+                self._table.execute("INSERT INTO place VALUES (?, ?)", (entry_id, index))
+            self._table.executemany(
+                "INSERT OR IGNORE INTO subject VALUES (?, ?)", [(subject, index) for subject in about]
+            )
+        self._table.execute("COMMIT")
+
+    def find(self, entry_id: str) -> int | None:
+        """The index of an entry, or None."""
+        row = self._table.execute("SELECT at FROM place WHERE id = ?", (entry_id,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def about(self, subject_id: str) -> list[int]:
+        """Indices of entries about a subject, oldest first."""
+        rows = self._table.execute("SELECT at FROM subject WHERE id = ? ORDER BY at", (subject_id,))
+        return [int(row[0]) for row in rows]
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._table.close()
+
+
+def skim(raw: bytes) -> tuple[str, tuple[str, ...]]:
+    """Id and subjects of an entry that this log already holds, without checking it again."""
+    value = json.loads(raw)
+    return value["id"], tuple(value.get("about", ()))

@@ -1,0 +1,209 @@
+"""Keys: buckets, and opening what they lock.
+
+The chain is root or recovery identity -> bucket identity -> file key -> payload. A dock needs only recipients: it makes
+each month's bucket key, wraps it to root and recovery, and forgets it. The root lies outside the vault in `root.age`
+(the format of `age -p`); the recovery identity is kept nowhere at all. Making a vault is vault.founding.
+
+Whoever owns keys/buckets can destroy access and gains none.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex
+from threading import Lock
+
+import pyrage
+
+from core.canonical import CanonicalError, Json, decode, encode
+from core.digest import sha256_hex
+from core.durable import create_once, fsync_directory
+from core.errors import Exit
+from vault.error import VaultError
+from vault.formats.age import (
+    HEADER_SIZE,
+    Identity,
+    Recipient,
+    decrypt_file,
+    encrypt_file,
+    header_for,
+    new_file_key,
+    new_nonce,
+    open_header,
+    open_payload,
+    seal_payload,
+)
+from vault.formats.entry import BodyCommitment, Leaf, check_bucket
+from vault.store.objects import Vault
+
+ROOT_FILE = "root.age"
+ROOT_RECIPIENT = "root.recipient"
+RECOVERY_RECIPIENT = "recovery.recipient"
+ORDINARY = "A"  # the retention class of recordings until somebody says otherwise
+
+
+class WrongPassphraseError(VaultError):
+    """The root cannot be opened with what was typed."""
+
+    code = "vault.passphrase"
+    sentence = (
+        "The passphrase does not open {path}. Nothing was unlocked; try again, or use the recovery key."
+    )
+    exit_code = Exit.NO
+
+
+class NoBucketError(VaultError):
+    """A bucket that nobody made, or whose key was destroyed."""
+
+    code = "vault.no_bucket"
+    sentence = (
+        "The bucket {name} has no key in {path}. What was sealed into it cannot be opened here; restore keys/buckets "
+        "from a copy of the vault unless it was disposed of."
+    )
+
+
+class BodyError(VaultError):
+    """A body that is not what its entry committed to."""
+
+    code = "vault.body"
+    sentence = (
+        "The private part of entry {index} is damaged ({why}). The entry itself stands; "
+        "run `sealdock vault verify` and restore the body pack from a copy."
+    )
+
+
+def bucket_for(moment: datetime, retention_class: str = ORDINARY) -> str:
+    """The bucket of recordings sealed at `moment`: class and UTC month, `A-2026-11`."""
+    return f"{retention_class}-{moment.astimezone(UTC):%Y-%m}"
+
+
+def ensure_bucket(vault: Vault, name: str) -> str:
+    """Make the bucket unless it is there; gives its recipient text. Durable on return; safe to race.
+
+    Needs no secret: the new identity is wrapped to root and recovery and forgotten. Raises EntryError for a bad name.
+    """
+    check_bucket(name)
+    place = _bucket_path(vault, name)
+    if not place.is_dir():
+        _make_bucket(vault, place)
+    return bucket_recipient(vault, name)
+
+
+def bucket_recipient(vault: Vault, name: str) -> str:
+    """What to encrypt to: `age1...`. Raises NoBucketError."""
+    path = _bucket_path(vault, name) / "recipient"
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError as cause:
+        raise NoBucketError(name=name, path=path.parent) from cause
+
+
+class Keyring:
+    """An unlocked root or recovery identity; opens buckets and keeps their identities in memory only."""
+
+    def __init__(self, vault: Vault, identity: Identity) -> None:
+        self._vault = vault
+        self._identity = identity
+        self._buckets: dict[str, Identity] = {}
+        self._lock = Lock()
+
+    @classmethod
+    def unlock(cls, vault: Vault, keys_directory: Path, passphrase: bytes) -> Keyring:
+        """Open `root.age`. Takes about a second by design (scrypt). Raises WrongPassphraseError or OSError."""
+        path = keys_directory / ROOT_FILE
+        try:
+            text = pyrage.passphrase.decrypt(path.read_bytes(), passphrase.decode()).decode()
+        except (pyrage.DecryptError, UnicodeDecodeError) as cause:
+            raise WrongPassphraseError(path=path) from cause
+        return cls(vault, Identity.parse(text))
+
+    @classmethod
+    def from_identity(cls, vault: Vault, text: str) -> Keyring:
+        """Use an identity as it was printed (the recovery key). Raises AgeError."""
+        return cls(vault, Identity.parse(text))
+
+    def bucket(self, name: str) -> Identity:
+        """The identity of a bucket. Raises NoBucketError, or AgeError when it was not wrapped to us."""
+        with self._lock:
+            if name not in self._buckets:
+                self._buckets[name] = self._open_bucket(name)
+            return self._buckets[name]
+
+    def file_key(self, key_slot: bytes, bucket: str) -> bytes:
+        """The 16-byte file key in a key slot. Raises NoBucketError or AgeError."""
+        return open_header(key_slot[:HEADER_SIZE], self.bucket(bucket))
+
+    def _open_bucket(self, name: str) -> Identity:
+        check_bucket(name)
+        path = _bucket_path(self._vault, name) / "identity.age"
+        try:
+            sealed = path.read_bytes()
+        except OSError as cause:
+            raise NoBucketError(name=name, path=path.parent) from cause
+        return Identity.parse(decrypt_file(self._identity, sealed).decode())
+
+
+def seal_body(vault: Vault, salted: Json, bucket: str) -> tuple[BodyCommitment, bytes, bytes]:
+    """Encrypt a salted body to its bucket: the commitment, the chunks for the pack and `header || nonce` for the slot.
+
+    Raises NoBucketError or CanonicalError.
+    """
+    plain = encode(salted)
+    file_key, nonce = new_file_key(), new_nonce()
+    stored = seal_payload(file_key, nonce, plain)
+    slot = header_for([Recipient.parse(bucket_recipient(vault, bucket))], file_key) + nonce
+    return BodyCommitment(sha256_hex(plain), sha256_hex(stored), bucket, sha256_hex(slot)), stored, slot
+
+
+def open_body(vault: Vault, index: int, leaf: Leaf, keyring: Keyring) -> Json | None:
+    """The private facts of entry `index`, checked against every digest that the entry gives.
+
+    None when it has none or they were disposed of. Raises BodyError, PackError, NoBucketError or AgeError.
+    """
+    if leaf.body is None or (slot := vault.slots.body_slot(index)) is None:
+        return None
+    stored = vault.packs.body(index)
+    if stored is None or sha256_hex(stored) != leaf.body.stored_sha256:
+        raise BodyError(index=index, why="the stored bytes are not those the entry names")
+    if sha256_hex(slot) != leaf.body.header_sha256:
+        raise BodyError(index=index, why="its key slot is not the one the entry names")
+    file_key = keyring.file_key(slot, leaf.body.bucket)
+    plain = open_payload(file_key, slot[HEADER_SIZE:], stored, name=f"the body of entry {index}")
+    if sha256_hex(plain) != leaf.body.sha256:
+        raise BodyError(index=index, why="what it says is not what the entry committed to")
+    try:
+        fields: Json = decode(plain)["fields"]
+    except (CanonicalError, KeyError) as cause:
+        raise BodyError(index=index, why="it is not canonical JSON with fields") from cause
+    return fields
+
+
+def vault_recipients(vault: Vault) -> list[Recipient]:
+    """Root and recovery: whom every bucket identity is wrapped to."""
+    names = (ROOT_RECIPIENT, RECOVERY_RECIPIENT)
+    return [Recipient.parse((vault.keys_path / name).read_text(encoding="ascii")) for name in names]
+
+
+def _bucket_path(vault: Vault, name: str) -> Path:
+    return vault.keys_path / "buckets" / name
+
+
+def _make_bucket(vault: Vault, place: Path) -> None:
+    """Whole or not at all: filled under another name, made durable, then renamed."""
+    identity = Identity.generate()
+    forming = place.with_name(f".{place.name}.{token_hex(6)}")
+    forming.mkdir(mode=0o750)
+    try:
+        create_once(
+            forming / "identity.age", encrypt_file(vault_recipients(vault), f"{identity.text}\n".encode())
+        )
+        create_once(forming / "recipient", f"{identity.recipient.text}\n".encode())
+        forming.rename(place)
+    except OSError as cause:
+        shutil.rmtree(forming)
+        if cause.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+            raise  # anything but: another process made the same bucket first, and its key is the one to use
+    fsync_directory(place.parent)

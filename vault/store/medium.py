@@ -1,0 +1,258 @@
+"""The medium under the vault: aligned buffers, writing past the page cache, reading back what really lies there.
+
+Invariants: memory for sealing is one pool that is made once; a stream takes its whole share (a lane) before it starts
+and waits when there is none, so that streams can never starve each other half-way. A read-back does not look at the
+page cache where the file system allows O_DIRECT; where it does not, cached pages are dropped first and the log says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import mmap
+import os
+import signal
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Condition, Event
+
+from core import log
+from core.digest import Sha256
+from core.errors import Exit
+from vault.error import VaultError
+from vault.formats.age import sealed_size
+
+PAGE = 4096  # O_DIRECT alignment that every disk and file system here accepts
+PLAIN_ROOM = (
+    1024 * 1024
+)  # 16 chunks; small enough that the cipher finds it in the cache that the hash left it in
+SEALED_ROOM = -(-(sealed_size(PLAIN_ROOM) + PAGE) // PAGE) * PAGE  # and a carried tail of less than one page
+PLAIN_BUFFERS = 4  # of a lane: one being filled, one held back for the last-chunk mark, two on their way
+SEALED_BUFFERS = 3  # of a lane: one being filled, one being written, one between
+LANE_BYTES = PLAIN_BUFFERS * PLAIN_ROOM + SEALED_BUFFERS * SEALED_ROOM  # 9 lanes in the default 64 MiB
+_READ_BACK_ROOM = 1024 * 1024
+_FS_IOC_GETFLAGS = 0x80086601  # linux/fs.h, 64-bit
+_FS_IOC_SETFLAGS = 0x40086602
+_FS_IMMUTABLE_FL = 0x10
+_F_SETSIG = 10  # linux/fcntl.h; the module has no name for it
+_LOG = log.get("vault.medium")
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class DiskFullError(VaultError):
+    """No room for an object."""
+
+    code = "vault.disk_full"
+    sentence = (
+        "There is no room on the disk for {path} ({size} bytes). Nothing on the recorder was touched and nothing "
+        "sealed was lost; free space on the vault's disk or dispose of recordings whose term is over, then dock again."
+    )
+
+
+class MediumError(VaultError):
+    """The disk refused to write, to make durable or to give back."""
+
+    code = "vault.medium"
+    sentence = (
+        "The disk failed at {path} ({why}). This copy is given up and never trusted; the recorder still has the "
+        "original. Check the disk's health (smartctl), then dock again."
+    )
+
+
+class CancelledError(VaultError):
+    """Somebody asked to stop."""
+
+    code = "vault.cancelled"
+    sentence = "Sealing was stopped before it was finished. The recorder still has the original."
+    exit_code = Exit.NO
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One stream's share of the pool."""
+
+    plain: tuple[memoryview, ...]
+    sealed: tuple[memoryview, ...]
+
+
+class Buffers:
+    """The pool: page-aligned memory, made once, handed out by the lane."""
+
+    def __init__(self, size_bytes: int = 64 * 1024 * 1024) -> None:
+        count = max(1, size_bytes // LANE_BYTES)
+        self._memory = memoryview(mmap.mmap(-1, count * LANE_BYTES))
+        self._free = [self._cut(i * LANE_BYTES) for i in range(count)]
+        self._returned = Condition()
+
+    @contextmanager
+    def lane(self, cancel: Event | None = None) -> Iterator[Lane]:
+        """A lane, as soon as one is free. Raises CancelledError."""
+        with self._returned:
+            while not self._free:
+                if cancel is not None and cancel.is_set():
+                    raise CancelledError
+                self._returned.wait(timeout=0.2)
+            lane = self._free.pop()
+        try:
+            yield lane
+        finally:
+            with self._returned:
+                self._free.append(lane)
+                self._returned.notify()
+
+    def _cut(self, start: int) -> Lane:
+        split = start + PLAIN_BUFFERS * PLAIN_ROOM
+        return Lane(
+            tuple(self._memory[start + i * PLAIN_ROOM :][:PLAIN_ROOM] for i in range(PLAIN_BUFFERS)),
+            tuple(self._memory[split + i * SEALED_ROOM :][:SEALED_ROOM] for i in range(SEALED_BUFFERS)),
+        )
+
+
+class PartFile:
+    """A file being written at increasing offsets, past the page cache where the file system allows it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            self._descriptor, self.is_direct = os.open(path, flags | os.O_DIRECT, 0o640), True
+        except OSError as cause:
+            if cause.errno != errno.EINVAL:
+                raise _explained(path, 0, cause) from cause
+            path.unlink(missing_ok=True)  # the kernel makes the name before it refuses the flag
+            self._descriptor, self.is_direct = os.open(path, flags, 0o640), False
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)  # tells a sweep that somebody is writing here
+
+    def reserve(self, size: int) -> None:
+        """Find room for `size` bytes before the first is copied. Raises DiskFullError."""
+        if _LIBC.fallocate(
+            self._descriptor, 1, ctypes.c_int64(0), ctypes.c_int64(size)
+        ):  # 1: FALLOC_FL_KEEP_SIZE
+            code = ctypes.get_errno()
+            if code == errno.ENOSPC:
+                raise DiskFullError(path=self.path, size=size)
+
+    def write(self, content: memoryview, offset: int) -> None:
+        """Write all of `content` at `offset`; both are whole pages. Raises DiskFullError or MediumError."""
+        while content:
+            try:
+                count = os.pwrite(self._descriptor, content, offset)
+            except OSError as cause:
+                if cause.errno != errno.EINVAL or not self.is_direct:
+                    raise _explained(self.path, offset, cause) from cause
+                self._go_through_cache()
+                continue
+            content, offset = content[count:], offset + count
+
+    def finish(self, size: int) -> None:
+        """Cut to `size` and make durable; a failed fsync is final (ADR 0005). Raises MediumError."""
+        try:
+            os.ftruncate(self._descriptor, size)
+            os.fsync(self._descriptor)
+        except OSError as cause:
+            raise _explained(self.path, size, cause) from cause
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close without a promise."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _go_through_cache(self) -> None:
+        flags = fcntl.fcntl(self._descriptor, fcntl.F_GETFL)
+        fcntl.fcntl(self._descriptor, fcntl.F_SETFL, flags & ~os.O_DIRECT)
+        self.is_direct = False
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """What the medium gave back."""
+
+    size: int
+    sha256: str
+
+
+class Reader:
+    """Reads whole files from the medium; one thread at a time, one buffer for its life."""
+
+    def __init__(self) -> None:
+        self._room = memoryview(mmap.mmap(-1, _READ_BACK_ROOM))
+
+    def digest(self, path: Path, cancel: Event | None = None) -> ReadBack:
+        """Size and SHA-256 of what lies on the medium. Raises MediumError when it cannot be read, CancelledError."""
+        try:
+            return self._digest(path, cancel, direct=True)
+        except OSError as cause:
+            if cause.errno != errno.EINVAL:
+                raise MediumError(path=path, why=cause.strerror) from cause
+        try:
+            return self._digest(path, cancel, direct=False)
+        except OSError as cause:
+            raise MediumError(path=path, why=cause.strerror) from cause
+
+    def _digest(self, path: Path, cancel: Event | None, *, direct: bool) -> ReadBack:
+        flags = os.O_RDONLY | os.O_CLOEXEC | (os.O_DIRECT if direct else 0)
+        descriptor = os.open(path, flags)
+        try:
+            if not direct:
+                _LOG.warning("read-back goes through the page cache", path=str(path))
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            running, size = Sha256(), 0
+            while count := os.preadv(descriptor, [self._room], size):
+                running.update(self._room[:count])
+                size += count
+                if cancel is not None and cancel.is_set():
+                    raise CancelledError
+            return ReadBack(size, running.hexdigest())
+        finally:
+            os.close(descriptor)
+
+
+def prove_no_writer(descriptor: int) -> bool:
+    """True when no process has the file open for writing: the kernel grants a read lease only then (fcntl(2)).
+
+    The lease is held until `descriptor` is closed; who opens the file for writing meanwhile has to wait.
+    """
+    try:
+        fcntl.fcntl(descriptor, _F_SETSIG, signal.SIGURG)  # the default signal of a broken lease would end us
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return False
+    except OSError as cause:
+        if cause.errno not in {errno.EINVAL, errno.ENOTTY, errno.EOPNOTSUPP}:
+            raise
+        _LOG.warning("this file system knows no leases; writers cannot be excluded")
+    return True
+
+
+def make_immutable(path: Path) -> bool:
+    """Set the immutable flag (chattr +i); False where the file system or our capabilities do not allow it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        flags = struct.unpack("l", fcntl.ioctl(descriptor, _FS_IOC_GETFLAGS, bytes(8)))[0]
+        fcntl.ioctl(descriptor, _FS_IOC_SETFLAGS, struct.pack("l", flags | _FS_IMMUTABLE_FL))
+    except OSError as cause:
+        if cause.errno not in {errno.EPERM, errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL}:
+            raise
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def drop_quietly(path: Path) -> None:
+    """Remove a copy that is given up; that it is gone already is no matter."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+
+
+def _explained(path: Path, size: int, cause: OSError) -> VaultError:
+    if cause.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFullError(path=path, size=size)
+    return MediumError(path=path, why=cause.strerror or str(cause))
