@@ -17,9 +17,11 @@ PASSPHRASE = b"a passphrase for one test"
 
 
 @pytest.fixture
-def settings_path(tmp_path: Path) -> Path:
-    initialise(tmp_path / "vault", tmp_path / "keys", PASSPHRASE)
-    path = tmp_path / "sealdock.toml"
+def settings_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vault in a directory with a short name, because sockets live below it."""
+    home = tmp_path_factory.mktemp("s")
+    initialise(home / "vault", home / "keys", PASSPHRASE)
+    path = home / "sealdock.toml"
     path.write_text('vault = "vault"\nstate = "state"\nkeys = "keys"\n')
     return path
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -15,18 +14,17 @@ from sqlalchemy.orm import Session
 
 from casework.case import CaseFacts, CaseFile, Stage, get_case, list_cases, open_case
 from casework.custody import chain
-from casework.disclosure import list_disclosures
 from casework.exhibit import CaseExhibit, Exhibit, exhibits
 from casework.exhibit import unlink as unlink_exhibit
-from casework.people import Unit, units
+from casework.people import units
 from casework.permission import Permission
 from core.clock import utc_now
 from core.errors import SealdockError
 from webconsole import playback
 from webconsole.context import console
 from webconsole.display import wording
-from webconsole.display.chain import ChainLine, chain_lines, prove
-from webconsole.display.footage import FootageLine, footage_lines
+from webconsole.display.case_page import case_page
+from webconsole.display.chain import chain_lines, prove
 from webconsole.errors import NotFoundError
 from webconsole.forms.field import Form
 from webconsole.gate import current_account, may, permits
@@ -64,49 +62,6 @@ class Listing:
     is_later_page: bool
     first_url: str
     next_url: str | None
-
-
-@dataclass(frozen=True)
-class StageMark:
-    """A stage on the line of seven."""
-
-    words: str
-    is_past: bool
-    is_now: bool
-    count: int
-
-
-@dataclass(frozen=True)
-class Group:
-    """The exhibits of one stage."""
-
-    words: str
-    lines: list[FootageLine]
-
-
-@dataclass(frozen=True)
-class PackageLine:
-    """A package that was handed out."""
-
-    id: str
-    recipient: str
-    made_at: object
-    count: int
-
-
-@dataclass(frozen=True)
-class CasePage:
-    """Everything on the page of a case."""
-
-    id: str
-    number: str
-    title: str
-    stages: list[StageMark]
-    groups: list[Group]
-    exhibits: int
-    facts: list[tuple[str, object]]
-    packages: list[PackageLine]
-    chain: list[ChainLine]
 
 
 @blueprint.get("/cases")
@@ -189,17 +144,8 @@ def case(case_id: str) -> Response:
         found = get_case(session, case_id)
         shown = _reached(session, exhibits(session, case_id))
         access = playback.grant_posters([each.recording.id for each in shown])
-        page = CasePage(
-            id=found.id,
-            number=found.number,
-            title=found.title,
-            stages=_stages(found, shown),
-            groups=_groups(session, shown, posters=access.ready),
-            exhibits=len(shown),
-            facts=_facts(session, found),
-            packages=_packages(session, case_id),
-            chain=chain_lines(session, chain(session, context.reader, case_id)),
-        )
+        lines = chain_lines(session, chain(session, context.reader, case_id))
+        page = case_page(session, found, shown, lines, posters=access.ready)
     return render("cases/show.html", case=page)
 
 
@@ -274,42 +220,3 @@ def _reached(session: Session, found: list[CaseExhibit]) -> list[CaseExhibit]:
         return found
     number = own_number(session, current_account())
     return [each for each in found if number and each.recording.officer_number == number]
-
-
-def _stages(found: CaseFile, shown: list[CaseExhibit]) -> list[StageMark]:
-    counts = Counter(each.exhibit.stage for each in shown)
-    order = [value for value, _ in wording.stages()]
-    now = order.index(found.stage) if found.stage in order else -1
-    return [
-        StageMark(words, place < now, place == now, counts[value])
-        for place, (value, words) in enumerate(wording.stages())
-    ]
-
-
-def _groups(session: Session, shown: list[CaseExhibit], *, posters: bool) -> list[Group]:
-    notes = {each.recording.id: each.exhibit.note for each in shown}
-    lines = footage_lines(session, [each.recording for each in shown], posters=posters, notes=notes)
-    by_stage: dict[str, list[FootageLine]] = {}
-    for each, line in zip(shown, lines, strict=True):
-        by_stage.setdefault(each.exhibit.stage, []).append(line)
-    stages = wording.stages()
-    return [Group(wording.word(stages, stage), group) for stage, group in by_stage.items()]
-
-
-def _facts(session: Session, found: CaseFile) -> list[tuple[str, object]]:
-    unit = session.get(Unit, found.unit_id) if found.unit_id else None
-    return [
-        (gettext("Party"), found.party or "—"),
-        (gettext("Kind"), wording.word(wording.kinds(), found.kind)),
-        (gettext("Stage"), wording.word(wording.stages(), found.stage)),
-        (gettext("Unit"), unit.name if unit else "—"),
-        (gettext("Opened on"), found.opened_on or "—"),
-    ]
-
-
-def _packages(session: Session, case_id: str) -> list[PackageLine]:
-    if not may(Permission.DISCLOSURE_LIST):
-        return []
-    return [
-        PackageLine(d.package_id, d.recipient, d.at, d.recordings) for d in list_disclosures(session, case_id)
-    ]

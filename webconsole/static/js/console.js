@@ -52,7 +52,7 @@ addEventListener("pageshow", () => {
   for (const field of document.querySelectorAll("form[data-submits-itself] :disabled")) field.disabled = false;
 });
 
-// Ask before what cannot be taken back quietly, and never send a form twice.
+// Never send a form twice.
 for (const form of document.querySelectorAll('form[method="post"]')) {
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) event.preventDefault();
@@ -80,14 +80,3 @@ for (const field of document.querySelectorAll("input[data-cases]")) {
   field.addEventListener("input", later);
   field.addEventListener("focus", later, { once: true });
 }
-
-// Copy a hash or a number.
-document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copies]");
-  if (!button) return;
-  await navigator.clipboard.writeText(button.dataset.copies);
-  const icon = button.querySelector("use");
-  const before = icon.getAttribute("href");
-  icon.setAttribute("href", before.replace(/#.*/, "#check"));
-  setTimeout(() => icon.setAttribute("href", before), 1500);
-});
