@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+import casework.log_rule
 import casework.projection
+import ingest.log_rule
 import ingest.projection
 import webconsole.auth.account
 from casework.people import officer_names
@@ -101,7 +103,10 @@ class Station:
     @cached_property
     def rules(self) -> Rules:
         """What vaultd checks against the log alone."""
-        return Rules()
+        rules = Rules()
+        casework.log_rule.register(rules)
+        ingest.log_rule.register(rules)
+        return rules
 
     def key(self, name: str) -> SigningKey:
         """A process's signing key. Raises MissingKeyError."""

@@ -1,0 +1,120 @@
+"""What the log itself holds casework to, whatever a database says; vaultd runs these before it takes an entry.
+
+Rules read the new entry and the entries before it, never a table. Numbers and names are private and cannot be
+checked here; the decide functions of this package check them before they submit.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from casework.case import Stage
+from casework.permission import Permission, Role
+from casework.viewing import PurposeCode, Rendition
+from vault.formats.entry import Leaf
+from vault.log.outbox import RefusedError
+from vault.log.rules import LogView, Rules
+from vault.log.shape import Facts, Id, shaped
+
+
+class CaseFacts(Facts):
+    """A case was opened or changed."""
+
+    event: Literal["opened", "changed"]
+    case: Id
+
+
+class LinkFacts(Facts):
+    """A recording became an exhibit of a case, or ceased to be one."""
+
+    recording: Id
+    case: Id
+    action: Literal["link", "unlink"]
+    stage: Stage
+
+
+class ViewFacts(Facts):
+    """Somebody looked."""
+
+    purpose_code: PurposeCode
+    rendition: Rendition
+
+
+class DeniedFacts(Facts):
+    """Somebody tried what was not allowed."""
+
+    permission: Permission
+    count: Annotated[int, Field(ge=1)]
+
+
+class ExportFacts(Facts):
+    """A package leaves the house."""
+
+    package: Id
+    case: Id
+    recordings: Annotated[int, Field(ge=1)]
+
+
+class AccountFacts(Facts):
+    """An account was made, given roles, disabled, or freed of its second factor."""
+
+    event: Literal["created", "granted", "disabled", "factor_reset"]
+    account: Id
+    roles: list[Role]
+
+
+class UnitFacts(Facts):
+    """A unit was entered in the register or corrected."""
+
+    event: Literal["registered", "changed"]
+    unit: Id
+
+
+class OfficerFacts(Facts):
+    """An officer was entered in the register or corrected."""
+
+    event: Literal["registered", "changed"]
+    officer: Id
+
+
+class RecorderFacts(Facts):
+    """A recorder was entered in the register, issued or taken back."""
+
+    event: Literal["registered", "changed"]
+    recorder: Id
+
+
+SHAPES: dict[str, type[Facts]] = {
+    "unit": UnitFacts,
+    "officer": OfficerFacts,
+    "recorder": RecorderFacts,
+    "account": AccountFacts,
+    "case": CaseFacts,
+    "link": LinkFacts,
+    "view": ViewFacts,
+    "denied": DeniedFacts,
+    "export": ExportFacts,
+}
+
+
+def register(rules: Rules) -> None:
+    """Register casework's log rules."""
+    for entry_type, facts in SHAPES.items():
+        rules.on(entry_type, shaped(facts))
+    rules.on("link", _case_was_opened)
+    rules.on("export", _case_was_opened)
+    rules.on("export", _names_every_recording)
+
+
+def _case_was_opened(log: LogView, leaf: Leaf) -> None:
+    case_id = leaf.facts["case"]
+    if not any(log.leaf(index).type == "case" for index in log.about(case_id)[:1]):
+        raise RefusedError(why=f"no case {case_id} was ever opened")
+
+
+def _names_every_recording(_log: LogView, leaf: Leaf) -> None:
+    named = set(leaf.about) - {leaf.facts["case"]}
+    if leaf.facts["case"] not in leaf.about or len(named) != leaf.facts["recordings"]:
+        raise RefusedError(why="it does not name its case and each of its recordings")

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from casework.log_rule import SHAPES, register
+from core.clock import new_id, stamp, utc_now
+from vault.formats.entry import Leaf
+from vault.log.outbox import RefusedError
+from vault.log.rules import Rules
+
+CASE, RECORDING, ACCOUNT = new_id(), new_id(), new_id()
+GOOD = {
+    "unit": {"event": "registered", "unit": new_id()},
+    "officer": {"event": "changed", "officer": new_id()},
+    "recorder": {"event": "registered", "recorder": new_id()},
+    "account": {"event": "created", "account": ACCOUNT, "roles": ["custodian"]},
+    "case": {"event": "opened", "case": CASE},
+    "link": {"recording": RECORDING, "case": CASE, "action": "link", "stage": "evidence"},
+    "view": {"purpose_code": "hearing", "rendition": "original"},
+    "denied": {"permission": "recording.watch", "count": 3},
+    "export": {"package": new_id(), "case": CASE, "recordings": 1},
+}
+
+
+@dataclass
+class Log:
+    """A log of a few entries."""
+
+    leaves: list[Leaf] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return len(self.leaves)
+
+    def leaf(self, index: int) -> Leaf:
+        return self.leaves[index]
+
+    def find(self, entry_id: str) -> int | None:
+        return next((place for place, leaf in enumerate(self.leaves) if leaf.id == entry_id), None)
+
+    def about(self, subject_id: str) -> list[int]:
+        return [place for place, leaf in enumerate(self.leaves) if subject_id in leaf.about]
+
+
+def entry(kind: str, facts: dict[str, object], about: tuple[str, ...] = ()) -> Leaf:
+    return Leaf(id=new_id(), type=kind, time=stamp(utc_now()), by="console", about=about, facts=facts)
+
+
+@pytest.fixture
+def rules() -> Rules:
+    made = Rules()
+    register(made)
+    return made
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log([entry("case", GOOD["case"], (CASE,))])
+
+
+def test_every_type_is_known_here() -> None:
+    assert set(GOOD) == set(SHAPES)
+
+
+@pytest.mark.parametrize("kind", sorted(GOOD))
+def test_what_casework_submits_is_taken(rules: Rules, log: Log, kind: str) -> None:
+    rules.check(log, entry(kind, GOOD[kind], (CASE, RECORDING)))
+
+
+@pytest.mark.parametrize("kind", sorted(GOOD))
+@pytest.mark.parametrize("spoil", ["missing", "unknown", "of another kind"])
+def test_facts_that_no_program_could_read_are_refused(rules: Rules, log: Log, kind: str, spoil: str) -> None:
+    facts = dict(GOOD[kind])
+    name = min(facts)
+    if spoil == "missing":
+        del facts[name]
+    elif spoil == "unknown":
+        facts["surprise"] = 1
+    else:
+        facts[name] = {"nested": True}
+    with pytest.raises(RefusedError, match=f"'{kind}'"):
+        rules.check(log, entry(kind, facts, (CASE, RECORDING)))
+
+
+@pytest.mark.parametrize("kind", ["link", "export"])
+def test_nothing_is_joined_to_a_case_that_was_never_opened(rules: Rules, kind: str) -> None:
+    with pytest.raises(RefusedError, match="ever opened"):
+        rules.check(Log(), entry(kind, GOOD[kind], (CASE, RECORDING)))
+
+
+def test_an_export_names_each_of_its_recordings(rules: Rules, log: Log) -> None:
+    with pytest.raises(RefusedError, match="each of its recordings"):
+        rules.check(log, entry("export", {**GOOD["export"], "recordings": 2}, (CASE, RECORDING)))
+    with pytest.raises(RefusedError, match="each of its recordings"):
+        rules.check(log, entry("export", GOOD["export"], (RECORDING, new_id())))
