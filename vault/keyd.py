@@ -2,9 +2,10 @@
 
 A request is a signed note by a process key that the log registers. Numbered checks, the code is labelled with them:
   1. The signature holds, the request is not older than a minute and was not answered before.
-  2. The key is within its rate, so that a console in the wrong hands cannot empty the vault unseen.
-  3. The console names a `view` or `export` entry of its own that is on the log, not older than half a day, and about
-     this very object. The worker names one of the few kinds of job that need content.
+  2. The key is within its rate, so that a console or a worker in the wrong hands cannot empty the vault unseen.
+  3. The console names a `view` or `export` entry of its own that is on the log, neither older than half a day nor from
+     the future, and about this very object. The worker names one of the two kinds of job that need content; no entry
+     precedes that, so its rate is low and each key it gets is noted in the journal.
   4. The object's wrapped key is the one that its entry commits to. For a derivative, the worker's signed note commits
      to key and parent.
 Nothing is ever written. Whoever owns this process while it is unlocked can read everything: it has no network, no
@@ -19,7 +20,6 @@ import struct
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import BoundedSemaphore, Event, Lock, Thread
@@ -29,7 +29,7 @@ from core.canonical import CanonicalError, Json, decode
 from core.clock import parse_stamp, utc_now
 from core.digest import sha256_hex
 from core.errors import SealdockError
-from vault.formats.entry import Leaf
+from vault.formats.entry import Leaf, is_ulid
 from vault.formats.note import Note, open_note
 from vault.keyd_client import (
     IDLE_S,
@@ -39,6 +39,7 @@ from vault.keyd_client import (
     KeydRefusedError,
     KeydStatus,
     KeydUnreachableError,
+    KeydUnreadableError,
     RateLimitedError,
 )
 from vault.log.ledger import LogReader
@@ -48,16 +49,20 @@ from vault.store.objects import DisposedError, Vault
 
 __all__ = [
     "Keyd", "KeydClient", "KeydLockedError", "KeydRefusedError", "KeydStatus", "KeydUnreachableError",
-    "RateLimitedError",
+    "KeydUnreadableError", "RateLimitedError",
 ]  # fmt: skip
 
 REQUEST_AGE = timedelta(seconds=60)
 GRANT_AGE = timedelta(hours=12)  # a working day's viewing needs no second entry
 GRANTS = ("view", "export")
-JOBS = ("index", "proxy", "export")
-RATES = {"console": (20.0, 300.0), "worker": (100.0, 1000.0)}  # keys per second, and how many at once
+JOBS = ("index", "proxy")  # what ingest.proxies does with an original
+RATES = {  # keys per second, and how many at once
+    "console": (20.0, 300.0),
+    "worker": (5.0, 100.0),  # one sandboxed index after the other takes longer than a fifth of a second each
+}
+ASK_RATE = (50.0, 500.0)  # requests of any kind by one process: a console asks for the status with every page
 UNLOCK_RATE = (0.1, 5.0)  # beside the second that every try costs (scrypt)
-_CONNECTIONS = 64
+_CONNECTIONS = 32  # callers served at once; each is a thread and two descriptors, far below every default limit
 _POLL_S = 0.5
 _LOG = log.get("vault.keyd")
 
@@ -88,6 +93,7 @@ class Keyd:
         self._known = 0  # entries already searched for process keys
         self._keyring: Keyring | None = None
         self._answered: dict[str, float] = {}
+        self._asks: dict[str, _Bucket] = {}
         self._buckets = {name: _Bucket(*rate) for name, rate in RATES.items()}
         self._unlock_bucket = _Bucket(*UNLOCK_RATE)
         self._lock = Lock()
@@ -99,28 +105,54 @@ class Keyd:
         _LOG.info("unlocked")
 
     def run(self, stop: Event) -> None:
-        """Answer on the socket until `stop` is set."""
-        self._socket_path.unlink(missing_ok=True)
+        """Answer on the socket until `stop` is set; a caller that cannot be served costs nobody else's answer."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            listener.bind(str(self._socket_path))
-            self._socket_path.chmod(0o660)
-            listener.listen(_CONNECTIONS)
-            listener.settimeout(_POLL_S)
+            self._listen(listener)
             while not stop.is_set():
-                with suppress(TimeoutError):
-                    connection, _ = listener.accept()
-                    self._room.acquire()
-                    Thread(target=self._serve, args=(connection, stop), daemon=True).start()
+                if self._room.acquire(timeout=_POLL_S):
+                    self._admit(listener, stop)
         self._socket_path.unlink(missing_ok=True)
 
     def answer(self, line: bytes, peer: str = "") -> Json:
         """One request, one answer; errors come back as code and parameters, never as an exception."""
         try:
             return {"ok": True, **self._answer(line, peer)}
+        except OSError as cause:
+            path = cause.filename or self._vault.path
+            refusal: SealdockError = KeydUnreadableError(path=path, why=cause.strerror or str(cause))
         except SealdockError as cause:
-            _LOG.warning("refused", peer=peer, code=cause.code, why=str(cause))
-            parameters = {name: str(value) for name, value in cause.parameters.items()}
-            return {"ok": False, "code": cause.code, "parameters": parameters, "sentence": str(cause)}
+            refusal = cause
+        _LOG.warning("refused", peer=peer, code=refusal.code, why=str(refusal))
+        parameters = {name: str(value) for name, value in refusal.parameters.items()}
+        return {"ok": False, "code": refusal.code, "parameters": parameters, "sentence": str(refusal)}
+
+    def _listen(self, listener: socket.socket) -> None:
+        """Put the socket in its place once it listens: who finds the name is never turned away.
+
+        The other name is not longer than the right one, so that it fits wherever that does (core.settings).
+        """
+        forming = self._socket_path.with_suffix(".new")
+        forming.unlink(missing_ok=True)
+        listener.bind(str(forming))
+        forming.chmod(0o660)
+        listener.listen(_CONNECTIONS)
+        listener.settimeout(_POLL_S)
+        forming.replace(self._socket_path)
+
+    def _admit(self, listener: socket.socket, stop: Event) -> None:
+        """Accept one caller into the place that was taken for him; without one the place is given back."""
+        connection = None
+        try:
+            connection, _ = listener.accept()
+            Thread(target=self._serve, args=(connection, stop), daemon=True).start()
+        except TimeoutError:
+            self._room.release()
+        except (OSError, RuntimeError) as cause:  # no descriptor, no thread: not now, and perhaps in a moment
+            _LOG.error("a caller could not be served", why=str(cause))  # noqa: TRY400  the cause says it all
+            if connection is not None:
+                connection.close()
+            self._room.release()
+            stop.wait(_POLL_S)
 
     def _serve(self, connection: socket.socket, stop: Event) -> None:
         try:
@@ -135,7 +167,7 @@ class Keyd:
             self._room.release()
 
     def _answer(self, line: bytes, peer: str) -> Json:
-        request = self._open(line)  # 1
+        request = self._open(line)  # 1, 2
         name, operation = request["by"], request["op"]
         if operation == "status":
             return {"is_unlocked": self._keyring is not None, "entries": self._reader.size}
@@ -157,14 +189,16 @@ class Keyd:
         return {"file_key": b64encode(file_key).decode()}
 
     def _open(self, line: bytes) -> Json:
-        """Check 1."""
+        """Check 1, and the first half of 2: nobody may ask without end, whatever the answers are."""
         try:
             note = json.loads(line)["request"].encode()
             request = decode(Note.parse(note).text.removesuffix("\n").encode())
             name, asked_at = _text(request, "by"), parse_stamp(_text(request, "time"))
             request_id, _ = _text(request, "id"), _text(request, "op")
-        except (ValueError, KeyError, TypeError, AttributeError, CanonicalError) as cause:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, CanonicalError) as cause:
             raise KeydRefusedError(why="the request is malformed") from cause
+        if not is_ulid(request_id):
+            raise KeydRefusedError(why="the request is malformed")
         with self._lock:
             self._learn_keys()
         if name not in self._register.verifiers:
@@ -172,6 +206,9 @@ class Keyd:
         open_note(note, [self._register.verifiers[name]])
         if abs(utc_now() - asked_at) > REQUEST_AGE:
             raise KeydRefusedError(why="the request is too old, or a clock is wrong")
+        with self._lock:
+            asks = self._asks.setdefault(name, _Bucket(*ASK_RATE))
+        self._spend(asks, name)
         self._answer_once(request_id)
         return request
 
@@ -237,8 +274,11 @@ class Keyd:
             raise KeydRefusedError(why="the named entry grants nothing")
         if leaf.id not in grant.about:
             raise KeydRefusedError(why="the named entry is about something else")
-        if utc_now() - parse_stamp(grant.time) > GRANT_AGE:
+        age = utc_now() - parse_stamp(grant.time)
+        if age > GRANT_AGE:
             raise KeydRefusedError(why="the named entry is too old; view again")
+        if age < -REQUEST_AGE:
+            raise KeydRefusedError(why="the named entry is dated in the future, or a clock is wrong")
 
     def _unlocked(self) -> Keyring:
         if self._keyring is None:

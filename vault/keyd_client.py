@@ -53,6 +53,16 @@ class KeydUnreachableError(VaultError):
     )
 
 
+class KeydUnreadableError(VaultError):
+    """keyd is there, and its files are not."""
+
+    code = "vault.keyd_unreadable"
+    sentence = (
+        "The key process cannot read {path} ({why}). No key was given out and nothing was changed; check the disk and "
+        "who may read the file, then run `sealdock vault verify`."
+    )
+
+
 @dataclass(frozen=True)
 class KeydStatus:
     """What keyd says of itself."""
@@ -81,7 +91,8 @@ class KeydClient:
         """The file key of the object that entry `index` sealed.
 
         The console names `grant`, the index of a view or export entry; the worker names the kind of its `job`. Raises
-        KeydLockedError, KeydRefusedError, RateLimitedError, DisposedError or KeydUnreachableError.
+        KeydLockedError, KeydRefusedError, RateLimitedError, DisposedError, KeydUnreadableError or
+        KeydUnreachableError.
         """
         return b64decode(self._ask("unwrap", object=index, grant=grant, job=job)["file_key"])
 

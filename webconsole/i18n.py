@@ -108,8 +108,22 @@ def sentence(error: SealdockError) -> str:
         name: sentence(value) if isinstance(value, SealdockError) else value
         for name, value in error.parameters.items()
     }
+    if "what" in parameters:
+        parameters["what"] = _nouns().get(str(parameters["what"]), parameters["what"])
     translated: str = gettext(type(error).sentence)
     return translated.format(**parameters)
+
+
+def _nouns() -> dict[str, str]:
+    """What the packages call the things that an error may be about, in the reader's language."""
+    return {
+        "case": gettext("case"),
+        "officer": gettext("officer"),
+        "package": gettext("package"),
+        "recorder_asset": gettext("recorder"),
+        "recording": gettext("recording"),
+        "unit": gettext("unit"),
+    }
 
 
 def sentence_of(code: str, parameters: Mapping[str, object]) -> str:

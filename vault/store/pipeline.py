@@ -3,6 +3,7 @@
 The caller's thread reads and hashes the plaintext, one thread seals and hashes what will be stored, one writes. Buffers
 go round: a stage that is slow holds up the one before it and nothing grows. What was handed to the second stage is
 sealed and written even when reading fails, so that the state after a lost recorder is exactly "so many buffers done".
+A disk that failed meanwhile comes first: such a copy has a hole and must never be gone on with.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from threading import Event, Thread
 from typing import Protocol
 
 from vault.store.medium import Lane, PartFile
-from vault.store.source import Progress, SourceStream, fill, stop_if_asked
+from vault.store.source import (
+    Progress,
+    SourceChangedError,
+    SourceLostError,
+    SourceStream,
+    fill,
+    stop_if_asked,
+)
 
 
 class Stages(Protocol):
@@ -44,9 +52,14 @@ class Pipeline:
         self._to_write: SimpleQueue[tuple[memoryview, int] | None] = SimpleQueue()
 
     def run(self, source: SourceStream, progress: Progress | None, cancel: Event | None) -> None:
-        """Read to the end; everything that was read is sealed and written when this returns or raises."""
+        """Read to the end; everything that was read is sealed and written when this returns or raises.
+
+        Raises SourceLostError, SourceChangedError (the recorder held more before it was lost) or what a stage met.
+        """
         first = self._lane.plain[0]
         count = fill(source, first, self._sealing.done)
+        if not count and self._sealing.done:  # a lost recorder always held one buffer more than was done
+            raise SourceChangedError(done=self._sealing.done)
         if (
             count < len(first) and not self._sealing.done
         ):  # one buffer holds it all: no threads for a photograph
