@@ -15,6 +15,7 @@ from secrets import token_hex
 from core.errors import SealdockError
 
 READ_ONLY = 0o440
+_SETTLED: set[Path] = set()  # directories whose names this process has made durable
 
 
 class AlreadyExistsError(SealdockError):
@@ -40,6 +41,20 @@ def make_directory(directory: Path, mode: int = 0o750) -> None:
     make_directory(directory.parent, mode)
     directory.mkdir(mode=mode, exist_ok=True)
     fsync_directory(directory.parent)
+
+
+def settle_directory(directory: Path, within: Path, mode: int = 0o750) -> None:
+    """As `make_directory`, for a directory below `within`, and trusting no name that it finds there already.
+
+    Whoever made a directory may have died before the name was durable; so every name between `within` and
+    `directory` is made durable once in the life of this process.
+    """
+    if directory == within or (directory in _SETTLED and directory.is_dir()):
+        return
+    settle_directory(directory.parent, within, mode)
+    directory.mkdir(mode=mode, exist_ok=True)
+    fsync_directory(directory.parent)
+    _SETTLED.add(directory)
 
 
 def create_once(path: Path, content: bytes, mode: int = READ_ONLY) -> None:

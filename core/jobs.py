@@ -21,6 +21,7 @@ from core.canonical import Json
 from core.clock import new_id, utc_now
 from core.db import Base, Database, UtcDateTime
 
+MOST_DEATHS = 12  # `fail` gives up long before; only a job that kills its worker each time comes this far
 RETRY_AFTER = (timedelta(seconds=2), timedelta(seconds=30), timedelta(minutes=10))  # then a person must look
 
 
@@ -72,13 +73,20 @@ def claim(db: Database, kinds: Collection[str], lease: timedelta = timedelta(min
         if session.scalar(select(Job.id).where(Job.kind.in_(kinds), due | abandoned).limit(1)) is None:
             return None
     with db.writing() as session:
-        job = session.scalar(
+        waiting = (
             select(Job).where(Job.kind.in_(kinds), due | abandoned)
             .order_by(Job.run_after, Job.id).limit(1).with_for_update(skip_locked=True)
         )  # fmt: skip
-        if job is not None:
-            job.state, job.lease_until, job.attempts = JobState.RUNNING, now + lease, job.attempts + 1
-        return job
+        while (job := session.scalar(waiting)) is not None:
+            if job.attempts < MOST_DEATHS:
+                job.state, job.lease_until, job.attempts = JobState.RUNNING, now + lease, job.attempts + 1
+                return job
+            job.state, job.error = (
+                JobState.FAILED,
+                f"the worker died {job.attempts} times in the middle of it",
+            )
+            session.flush()
+        return None
 
 
 def renew(db: Database, job: Job, progress: float, lease: timedelta = timedelta(minutes=2)) -> None:

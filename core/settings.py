@@ -6,6 +6,7 @@ misspelt setting that is silently ignored is a station that does something else 
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Self
@@ -16,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from core.errors import Exit, SealdockError
 
 MEBIBYTE = 1024 * 1024
+SOCKET_PATH_LIMIT = 107  # bytes: sun_path has 108 with its closing zero (unix(7))
+LONGEST_SOCKET = "console.sock"  # of all <process>.sock and <process>.bell in the run directory
 
 
 class SettingsError(SealdockError):
@@ -139,7 +142,20 @@ def load(path: Path) -> Settings:
         raise SettingsError(path=path, mistakes=mistakes) from cause
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
         raise SettingsError(path=path, mistakes=f"  {cause}") from cause
-    return _absolute(settings, path.resolve().parent)
+    settings = _absolute(settings, path.resolve().parent)
+    _check_sockets(settings, path)
+    return settings
+
+
+def _check_sockets(settings: Settings, path: Path) -> None:
+    """The kernel takes no longer path for a socket, and would say so only when a process is started."""
+    length = len(os.fsencode(settings.run / LONGEST_SOCKET))
+    if length > SOCKET_PATH_LIMIT:
+        most = SOCKET_PATH_LIMIT - (length - len(os.fsencode(settings.state)))
+        mistake = (
+            f"  state: the directory's name is too long for sockets in it; it may have {most} bytes at most"
+        )
+        raise SettingsError(path=path, mistakes=mistake)
 
 
 def _say(mistake: object) -> str:

@@ -1,7 +1,7 @@
 """The dock's memory from the log: after a lost database a recorder docked later is still known.
 
 Only what recognising a file needs comes back; the sessions and the states in between were this database's
-own.
+own. An entry that is not on the log yet makes no row: a row from here says that a receipt exists.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ def register(projections: Projections) -> None:
 def apply_ingest(session: Session, applied: AppliedEntry) -> None:
     """The projection of `ingest` entries for the dock's memory; a row that is there is left alone."""
     leaf, fields = applied.leaf, applied.fields
-    if fields is None or leaf.object is None or session.get(IngestRecording, leaf.id) is not None:
+    if applied.index is None or fields is None or leaf.object is None:
+        return
+    if session.get(IngestRecording, leaf.id) is not None:
         return
     raw = fields.get("raw_name_base64")
     modified = fields.get("modified_at")

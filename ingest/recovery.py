@@ -7,15 +7,14 @@ copied again and nothing that it does not hold is believed sealed. Every step ma
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
 
 from sqlalchemy import select
 
 from core import log
 from core.db import Database
 from ingest.docking import DockingSession, SessionState, interrupt_session, release_session
-from ingest.error import IngestError
-from ingest.receipt import look, receive
+from ingest.error import NotSealedError, ReceiptError
+from ingest.receipt import Answer, CopyAgainError, look, receive
 from ingest.recording import ON_THE_WAY, IngestRecording, RecordingState, move
 from vault.formats.note import VerifierKey
 from vault.log.outbox import pending_ids
@@ -54,7 +53,10 @@ def recover(db: Database, vault: Vault) -> None:
 
 
 def reconcile(db: Database, verifier: VerifierKey, busy: Collection[str]) -> int:
-    """Take in the log's answers to recordings of sessions that are not `busy`; gives how many still wait."""
+    """Take in the log's answers to recordings of sessions that are not `busy`; gives how many still wait.
+
+    A receipt that does not prove its deposit is logged, and stands in the row's reason, until somebody has mended it.
+    """
     with db.reading() as session:
         waiting = {
             row.id
@@ -63,6 +65,20 @@ def reconcile(db: Database, verifier: VerifierKey, busy: Collection[str]) -> int
         }
         answers = look(session, waiting)
     for answer in answers:
-        with suppress(IngestError):  # its row and its reason are written; a later docking copies it again
+        try:
             receive(db, verifier, answer)
+        except (CopyAgainError, NotSealedError):
+            continue  # its row and its reason are written; a later docking copies it again
+        except ReceiptError as cause:
+            _note(db, answer, cause)
     return len(waiting) - len(answers)
+
+
+def _note(db: Database, answer: Answer, cause: ReceiptError) -> None:
+    """Say it once and not every few seconds: the same answer is looked at again until it is a better one."""
+    with db.writing() as session:
+        row = session.get_one(IngestRecording, answer.id)
+        if row.reason == str(cause.parameters["why"]):
+            return
+        row.reason = str(cause.parameters["why"])
+    _log.error("a receipt does not prove its deposit", recording=answer.id, why=str(cause))

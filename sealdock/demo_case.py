@@ -116,7 +116,7 @@ def _hand_out(demo: Demo, station: Station) -> str:
     case_id = open_demo_case(station.db, submitter, account.id)
     with station.db.writing() as session:
         linked = {one.recording.id for one in exhibits(session, case_id)}
-        found = [one for one in session.scalars(select(Recording.id)) if one not in linked]
+        found = list(session.scalars(select(Recording.id).where(Recording.is_linked.is_(False))))
         if found:
             link_many(session, submitter, account.id, found, case_id)
         disclosure = request_disclosure(

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import SealdockError
+from devices.profile import load_profiles
+from ingest.copying import RESERVE_BYTES
+from ingest.status import read_status
 from sealdock import schema
 from sealdock.wiring import Station
 
@@ -43,6 +46,8 @@ def examine(station: Station) -> Iterator[Finding]:
     yield _attempt("vault", lambda: f"{station.vault.id} at {station.settings.vault}")
     yield _attempt("database", lambda: _database(station))
     yield _attempt("key process", lambda: _keyd(station))
+    yield _attempt("profiles", lambda: f"{len(load_profiles(site=station.settings.dock.profiles))} known")
+    yield _dock(station)
     yield _space(station.settings.vault)
     yield _bays(station)
 
@@ -76,11 +81,20 @@ def _keyd(station: Station) -> str:
     )
 
 
+def _dock(station: Station) -> Finding:
+    status = read_status(station.dock_status)
+    if not status.is_stale:
+        return Finding("dock", f"{len(status.bays)} bays, speaking")
+    last = f"last heard of at {status.at}" if status.at else "never heard of"
+    return Finding("dock", last, "Start sealdock-dockd; until then no bay can be believed.")
+
+
 def _space(directory: Path) -> Finding:
     usage = shutil.disk_usage(directory if directory.exists() else directory.parent)
-    share = usage.free / usage.total
-    advice = "" if share > LEAST_FREE_SHARE else "Add storage: docking stops, safely, when the vault is full."
-    return Finding("space", f"{usage.free / 1e9:.1f} GB free ({share:.0%})", advice)
+    room = max(0, usage.free - RESERVE_BYTES)
+    is_enough = room > LEAST_FREE_SHARE * usage.total
+    advice = "" if is_enough else "Add storage: docking stops, safely, when the vault is full."
+    return Finding("space", f"{room / 1e9:.1f} GB for footage ({room / usage.total:.0%})", advice)
 
 
 def _bays(station: Station) -> Finding:

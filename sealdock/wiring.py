@@ -18,6 +18,7 @@ import ingest.log_rule
 import ingest.projection
 import webconsole.auth.account
 from casework.people import officer_names
+from core import log
 from core.bell import Bell
 from core.db import Database
 from core.durable import make_directory
@@ -25,7 +26,8 @@ from core.errors import SealdockError
 from core.settings import MEBIBYTE, Settings, load
 from devices.detect import Detector, UdevDetector
 from devices.emulation import EmulationDetector
-from devices.profile import load_profiles
+from devices.error import ProfileError
+from devices.profile import Profile, load_profiles
 from ingest import proxies
 from ingest.copying import SealingLine
 from ingest.dockd import Dockd
@@ -45,6 +47,7 @@ from vault.vaultd import Vaultd
 from webconsole.context import ConsoleContext
 from webconsole.serve import serve
 
+_LOG = log.get("sealdock.wiring")
 PASSPHRASE_CREDENTIAL = "root-passphrase"  # noqa: S105  a systemd credential's name (systemd.exec, LoadCredential=)
 
 
@@ -170,6 +173,15 @@ def run_vaultd(station: Station, stop: threading.Event) -> None:
     ).run(stop)  # fmt: skip
 
 
+def known_profiles(station: Station) -> tuple[Profile, ...]:
+    """The shipped profiles and the site's own; a mistake among the site's is told and leaves the shipped ones."""
+    try:
+        return load_profiles(site=station.settings.dock.profiles)
+    except ProfileError as error:
+        _LOG.critical("the site's profiles are left out until they are mended", why=str(error))
+        return load_profiles()
+
+
 def sealing_line(station: Station) -> SealingLine:
     """What a bay, a hand and the inbox seal with."""
     depositor = Depositor(station.vault, Buffers(station.settings.dock.buffers_mib * MEBIBYTE))
@@ -186,7 +198,7 @@ def run_dockd(station: Station, stop: threading.Event) -> None:
         detectors.append(EmulationDetector(settings.dock.emulation))
     make_directory(settings.dock.mounts)
     Dockd(
-        line, bays=settings.dock.bays, profiles=load_profiles(site=settings.dock.profiles), detectors=detectors,
+        line, bays=settings.dock.bays, profiles=known_profiles(station), detectors=detectors,
         mounts=settings.dock.mounts, status_path=station.dock_status, station=settings.station.name,
         officer_name=station.officer_name, inbox=Inbox(settings.inbox, line) if settings.inbox else None,
     ).run(stop)  # fmt: skip

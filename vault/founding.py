@@ -23,6 +23,7 @@ from vault.formats.pack import Private
 from vault.log.submission import FACTS_BUCKET
 from vault.log.writer import LogWriter
 from vault.store.keys import RECOVERY_RECIPIENT, ROOT_FILE, ROOT_RECIPIENT, ensure_bucket
+from vault.store.medium import DiskFullError, MediumError
 from vault.store.objects import VAULT_FILE, Vault
 
 SECRET_MODE = 0o400
@@ -93,6 +94,8 @@ def initialise(
     except OSError as cause:
         path = cause.filename or directory
         raise FoundingError(path=path, why=cause.strerror or str(cause)) from cause
+    except (DiskFullError, MediumError) as cause:
+        raise FoundingError(path=directory, why=str(cause)) from cause
 
 
 def fingerprint(public_key: bytes) -> str:

@@ -15,14 +15,12 @@ database and no other work.
 from __future__ import annotations
 
 import json
-import socket
-import struct
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from threading import BoundedSemaphore, Event, Lock, Thread
+from threading import Event, Lock
 
 from core import log
 from core.canonical import CanonicalError, Json, decode
@@ -42,6 +40,7 @@ from vault.keyd_client import (
     KeydUnreadableError,
     RateLimitedError,
 )
+from vault.line_server import LineServer
 from vault.log.ledger import LogReader
 from vault.log.rules import Register
 from vault.store.keys import Keyring
@@ -62,8 +61,6 @@ RATES = {  # keys per second, and how many at once
 }
 ASK_RATE = (50.0, 500.0)  # requests of any kind by one process: a console asks for the status with every page
 UNLOCK_RATE = (0.1, 5.0)  # beside the second that every try costs (scrypt)
-_CONNECTIONS = 32  # callers served at once; each is a thread and two descriptors, far below every default limit
-_POLL_S = 0.5
 _LOG = log.get("vault.keyd")
 
 
@@ -97,7 +94,6 @@ class Keyd:
         self._buckets = {name: _Bucket(*rate) for name, rate in RATES.items()}
         self._unlock_bucket = _Bucket(*UNLOCK_RATE)
         self._lock = Lock()
-        self._room = BoundedSemaphore(_CONNECTIONS)
 
     def unlock(self, passphrase: bytes) -> None:
         """Open the root; it stays in memory until the process ends. Raises WrongPassphraseError or OSError."""
@@ -105,13 +101,8 @@ class Keyd:
         _LOG.info("unlocked")
 
     def run(self, stop: Event) -> None:
-        """Answer on the socket until `stop` is set; a caller that cannot be served costs nobody else's answer."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            self._listen(listener)
-            while not stop.is_set():
-                if self._room.acquire(timeout=_POLL_S):
-                    self._admit(listener, stop)
-        self._socket_path.unlink(missing_ok=True)
+        """Answer on the socket until `stop` is set."""
+        LineServer(self._socket_path, self.answer, line_limit=LINE_LIMIT, idle_s=IDLE_S).run(stop)
 
     def answer(self, line: bytes, peer: str = "") -> Json:
         """One request, one answer; errors come back as code and parameters, never as an exception."""
@@ -125,46 +116,6 @@ class Keyd:
         _LOG.warning("refused", peer=peer, code=refusal.code, why=str(refusal))
         parameters = {name: str(value) for name, value in refusal.parameters.items()}
         return {"ok": False, "code": refusal.code, "parameters": parameters, "sentence": str(refusal)}
-
-    def _listen(self, listener: socket.socket) -> None:
-        """Put the socket in its place once it listens: who finds the name is never turned away.
-
-        The other name is not longer than the right one, so that it fits wherever that does (core.settings).
-        """
-        forming = self._socket_path.with_suffix(".new")
-        forming.unlink(missing_ok=True)
-        listener.bind(str(forming))
-        forming.chmod(0o660)
-        listener.listen(_CONNECTIONS)
-        listener.settimeout(_POLL_S)
-        forming.replace(self._socket_path)
-
-    def _admit(self, listener: socket.socket, stop: Event) -> None:
-        """Accept one caller into the place that was taken for him; without one the place is given back."""
-        connection = None
-        try:
-            connection, _ = listener.accept()
-            Thread(target=self._serve, args=(connection, stop), daemon=True).start()
-        except TimeoutError:
-            self._room.release()
-        except (OSError, RuntimeError) as cause:  # no descriptor, no thread: not now, and perhaps in a moment
-            _LOG.error("a caller could not be served", why=str(cause))  # noqa: TRY400  the cause says it all
-            if connection is not None:
-                connection.close()
-            self._room.release()
-            stop.wait(_POLL_S)
-
-    def _serve(self, connection: socket.socket, stop: Event) -> None:
-        try:
-            with connection, connection.makefile("rb") as lines:
-                connection.settimeout(IDLE_S)
-                peer = _peer(connection)
-                while not stop.is_set() and (line := lines.readline(LINE_LIMIT)):
-                    connection.sendall(json.dumps(self.answer(line, peer)).encode() + b"\n")
-        except OSError as cause:
-            _LOG.info("a caller went away", why=str(cause))
-        finally:
-            self._room.release()
 
     def _answer(self, line: bytes, peer: str) -> Json:
         request = self._open(line)  # 1, 2
@@ -284,12 +235,6 @@ class Keyd:
         if self._keyring is None:
             raise KeydLockedError
         return self._keyring
-
-
-def _peer(connection: socket.socket) -> str:
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    process, user, _ = struct.unpack("3i", raw)
-    return f"pid {process} uid {user}"
 
 
 def _number(request: Json, name: str) -> int:

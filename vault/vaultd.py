@@ -1,57 +1,49 @@
 """vaultd: the one process that gives entries their place on the log, in order, in batches.
 
-A round: take what waits in the outbox; check each submission (signature of the registered key, type permitted to that
-key, log rules); read its object back; write the batch to the log (vault.log.writer); mark it in the database. A refused
-submission becomes a `refusal` entry. The log is the truth and the database follows: whatever is on the log and not in
-the database is entered at the next round, so a crash anywhere loses nothing and repeats nothing.
+A round: take what waits in the outbox; check each submission (vault.reception); read its object back (vault.intake);
+write the batch to the log (vault.log.writer); mark it in the database. A refused submission becomes a `refusal` entry.
+The log is the truth and the database follows: whatever is on the log and not in the database is entered at the next
+start, so a crash anywhere loses nothing and repeats nothing.
 
 Whoever owns this process's log key can extend the log with lies and cannot change what is on it unseen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import merge
 from pathlib import Path
 from threading import Event
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from core import log
 from core.bell import Bell, ring
 from core.canonical import CanonicalError
-from core.clock import new_id, stamp, utc_now
 from core.db import Database
-from core.digest import sha256_hex
-from core.errors import SealdockError
 from vault.error import VaultError
-from vault.formats.entry import Leaf, is_ulid
+from vault.formats.entry import Leaf
 from vault.formats.note import SigningKey
 from vault.formats.pack import Private
 from vault.intake import Intake
 from vault.log import index
 from vault.log.index import EntryRow, ReceiptRow
 from vault.log.ledger import LogReader
-from vault.log.outbox import AppliedEntry, OutboxRow, Projections, RowState, fingerprint, settle
+from vault.log.outbox import REFUSAL, AppliedEntry, OutboxRow, Projections, RowState, settle
 from vault.log.rules import Lookup, Register, Rules
-from vault.log.submission import Submission, SubmissionError, open_submission
+from vault.log.submission import read_submission
 from vault.log.writer import BATCH_LIMIT, LogFullError, LogWriter
-from vault.store.keys import seal_body
-from vault.store.medium import make_immutable
+from vault.reception import Batch, IdTakenError, Reception
+from vault.store.medium import DiskFullError, MediumError, make_immutable
 from vault.store.objects import Vault
 
 _LOG = log.get("vault.vaultd")
 IDLE_S = 1.0  # how long a missed bell can cost
 FULL_DISK_PAUSE_S = 5.0
 _OBJECTS_PER_ROUND = 64
-
-
-class NotPermittedError(VaultError):
-    """A process that submits what is not its business."""
-
-    code = "vault.not_permitted"
-    sentence = "The key {by} may not put entries of type {type} on the log. The attempt is itself on the log."
+NOT_PROJECTED = "projection failed"  # reason of a row whose entry is on the log and in no other table
 
 
 class RolledBackError(VaultError):
@@ -63,35 +55,6 @@ class RolledBackError(VaultError):
         "vault was replaced by an older copy or another one, or the database belongs elsewhere. Nothing was written. "
         "Compare receipts with `sealdock vault verify --against`; if the vault is right, run `sealdock vault reindex`."
     )
-
-
-@dataclass
-class Batch:
-    """Entries about to go on the log together; to a log rule they are on it already."""
-
-    reader: LogReader
-    lookup: Lookup
-    start: int
-    items: list[tuple[Leaf, Private]] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        """As LogView."""
-        return self.start + len(self.items)
-
-    def leaf(self, place: int) -> Leaf:
-        """As LogView."""
-        return self.items[place - self.start][0] if place >= self.start else self.reader.leaf(place)
-
-    def find(self, entry_id: str) -> int | None:
-        """As LogView."""
-        here = (self.start + i for i, (leaf, _) in enumerate(self.items) if leaf.id == entry_id)
-        return next(here, None) if (known := self.lookup.find(entry_id)) is None else known
-
-    def about(self, subject_id: str) -> list[int]:
-        """As LogView."""
-        here = [self.start + i for i, (leaf, _) in enumerate(self.items) if subject_id in leaf.about]
-        return self.lookup.about(subject_id) + here
 
 
 class Vaultd:
@@ -114,16 +77,15 @@ class Vaultd:
         immutable: bool = False,
     ) -> None:
         self._vault, self._db = vault, db
-        self._log_key, self._by = log_key, signer.name
-        self._rules, self._projections = rules, projections or Projections()
+        self._log_key = log_key
+        self._projections = projections or Projections()
         self._bell_path = bell_path
         self._immutable = immutable
         self._reader = LogReader(vault)
         self._writer: LogWriter | None = None
         self._lookup, self._register = Lookup(), Register()
+        self._reception = Reception(vault, self._register, rules, signer.name)
         self._intake = Intake(vault, lambda: ring(bell_path))
-        self._accepted: dict[str, Submission] = {}  # checked, its object is being read back
-        self._reasons: dict[str, str] = {}  # sentences of refusals, for the outbox; the log has only the code
         self._known = 0  # entries learned from the log
         self._entered = -1  # index of the last entry that the database has
 
@@ -140,7 +102,11 @@ class Vaultd:
             bell.close()
 
     def start(self) -> None:
-        """Take the lock, cut off what a crash left, learn the log, bring the database up to it."""
+        """Take the lock, cut off what a crash left, learn the log, bring the database up to it.
+
+        The database is asked first: an older copy of the vault must be noticed before anything in it is cut off.
+        """
+        self._check_database()
         self._writer = LogWriter(self._vault, self._log_key)
         self._catch_up()
         _LOG.info("the log is open", vault=self._vault.id, entries=self._writer.size)
@@ -176,95 +142,69 @@ class Vaultd:
             return 0
 
     def _fill(self, batch: Batch) -> None:
-        """Check what waits and put it, or its refusal, into the batch."""
-        rows, unsealed = self._waiting()
-        for row in rows[:BATCH_LIMIT]:
-            if (known := batch.find(row.id)) is not None:
-                self._settle_repeated(known, batch.leaf(known))
-                continue
-            try:
-                submission = self._accepted.get(row.id) or self._check(batch, row)
-                if self._must_wait(row, submission, unsealed):
-                    continue
-                batch.items.append(self._seal(row, submission))
-            except (VaultError, CanonicalError) as cause:
-                batch.items.append((self._refusal(row, cause), Private()))
-            unsealed.discard(row.id)
-            self._accepted.pop(row.id, None)
-
-    def _waiting(self) -> tuple[list[OutboxRow], set[str]]:
-        """The next submissions in order, and the ids of all whose object is not sealed yet."""
-        pending, sealing = OutboxRow.state == RowState.PENDING, OutboxRow.key_slot.is_not(None)
-        queries = [
-            select(OutboxRow).where(pending, ~sealing).order_by(OutboxRow.seq).limit(BATCH_LIMIT),
-            select(OutboxRow).where(pending, sealing).order_by(OutboxRow.seq).limit(_OBJECTS_PER_ROUND),
-        ]
+        """Check what waits and put it, or its refusal, into the batch, until that is full."""
         with self._db.reading() as session:
-            plain, objects = (session.scalars(query).all() for query in queries)
-            unsealed = {row.id for row in objects}
-            if len(objects) == _OBJECTS_PER_ROUND:
-                unsealed |= set(session.scalars(select(OutboxRow.id).where(pending, sealing)))
-        return sorted([*plain, *objects], key=lambda row: row.seq), unsealed
+            unsealed = _unsealed(session)
+            for row in self._waiting(session, sealing=bool(unsealed)):
+                if len(batch.items) == BATCH_LIMIT:
+                    return
+                if self._answer(batch, row, unsealed):
+                    unsealed.discard(row.id)
+                    self._reception.forget(row.id)
 
-    def _check(self, batch: Batch, row: OutboxRow) -> Submission:
-        """Signature, permission, rules, and that row and note belong together. Raises VaultError."""
-        submission = open_submission(row.note.encode(), self._register.verifiers)
-        leaf = submission.leaf
-        if (leaf.id, leaf.type) != (row.id, row.type):
-            raise SubmissionError(why="the row in the outbox is not the one that was signed")
-        if not self._register.permits(leaf.by, leaf.type):
-            raise NotPermittedError(by=leaf.by, type=leaf.type)
-        if leaf.object and sha256_hex(row.key_slot or b"") != leaf.object.header_sha256:
-            raise SubmissionError(why="its wrapped key is not the one that was signed")
-        self._rules.check(batch, leaf)
-        return submission
+    def _waiting(self, session: Session, *, sealing: bool) -> Iterator[OutboxRow]:
+        """Submissions in order, page by page: those that cannot go on yet keep nobody behind them from it."""
+        has_object = OutboxRow.key_slot.is_not(None)
+        plain = _pages(session, ~has_object, BATCH_LIMIT, lambda: True)
+        if not sealing:
+            return plain
+        objects = _pages(
+            session, has_object, _OBJECTS_PER_ROUND, lambda: self._intake.busy < _OBJECTS_PER_ROUND
+        )
+        return merge(plain, objects, key=lambda row: row.seq)
 
-    def _must_wait(self, row: OutboxRow, submission: Submission, unsealed: set[str]) -> bool:
-        """An object waits for its read-back; an entry about an object waits for that object."""
-        leaf = submission.leaf
-        if not unsealed.isdisjoint(leaf.about):
-            return True
-        if leaf.object is None or self._intake.is_in(leaf.id, leaf.object):
+    def _answer(self, batch: Batch, row: OutboxRow, unsealed: set[str]) -> bool:
+        """Whether the submission is answered in this batch; False while it must wait."""
+        try:
+            if (known := batch.find(row.id)) is not None:
+                self._settle_repeated(row, known, batch.leaf(known))
+                return True
+            submission = self._reception.open(row)
+            if not unsealed.isdisjoint(submission.leaf.about):
+                return False  # an entry about an object comes after that object
+            self._reception.check_rules(batch, submission)
+            sealed = submission.leaf.object
+            if sealed is not None and not self._intake.is_in(row.id, sealed):
+                return False
+            batch.items.append(self._reception.seal(row, submission))
+        except (DiskFullError, MediumError) as cause:
+            _LOG.error("a submission waits for the disk", id=row.id, code=cause.code, why=str(cause))
             return False
-        self._accepted[row.id] = submission
+        except (VaultError, CanonicalError) as cause:
+            batch.items.append((self._reception.refuse(row, cause), Private()))
         return True
 
-    def _seal(self, row: OutboxRow, submission: Submission) -> tuple[Leaf, Private]:
-        plan = submission.body
-        if plan is None:
-            return submission.leaf, Private(object_slot=row.key_slot)
-        commitment, stored, slot = seal_body(self._vault, row.body or {}, plan.bucket)
-        if commitment.sha256 != plan.sha256:
-            raise SubmissionError(why="its private part is not the one that was signed")
-        return submission.sealed_with(commitment), Private(stored, slot, row.key_slot)
-
-    def _refusal(self, row: OutboxRow, cause: SealdockError) -> Leaf:
-        """What is said on the log of a submission that it does not take; no word of the submission itself."""
-        _LOG.error("a submission is refused", id=row.id, type=row.type, code=cause.code, why=str(cause))
-        self._reasons[row.id] = str(cause)
-        return Leaf(
-            id=new_id(), type="refusal", time=stamp(utc_now()), by=self._by,
-            about=(row.id,) if is_ulid(row.id) else (),
-            facts={"code": cause.code, "submission": fingerprint(row.note)},
-        )  # fmt: skip
-
-    def _settle_repeated(self, place: int, leaf: Leaf) -> None:
+    def _settle_repeated(self, row: OutboxRow, place: int, leaf: Leaf) -> None:
+        """A submission that the log has is settled again; another one under its id is refused (IdTakenError)."""
+        if not read_submission(row.note.encode()).is_entry(leaf):
+            raise IdTakenError(id=row.id, index=place)
         with self._db.writing() as session:
             settle(session, [(place, leaf)])
 
     def _catch_up(self) -> None:
-        """Learn what is on the log and enter what the database has not seen. Raises RolledBackError."""
+        """Learn what is on the log and enter what the database has not seen."""
         size = self._reader.size
-        self._check_database(size)
         while (start := self._known) < size:
             self._enter(start, list(self._reader.leaves(start, start + BATCH_LIMIT)))
 
-    def _check_database(self, size: int) -> None:
+    def _check_database(self) -> None:
+        """Raises RolledBackError. The database is read first, because a log may only be ahead of it."""
         with self._db.reading() as session:
             last = session.scalar(select(EntryRow).order_by(EntryRow.index.desc()).limit(1))
-        self._entered = -1 if last is None else last.index
+        size = self._reader.size
         if last is not None and (last.index >= size or self._reader.leaf(last.index).id != last.id):
             raise RolledBackError(known=last.index + 1, path=self._vault.log_path, size=size)
+        self._entered = -1 if last is None else last.index
 
     def _enter(self, start: int, leaves: Sequence[Leaf]) -> None:
         """Learn entries that are on the log, and write them into the database in one transaction."""
@@ -275,22 +215,31 @@ class Vaultd:
         if self._known - 1 <= self._entered:
             return
         fresh = [(place, leaf) for place, leaf in enumerate(leaves, start) if place > self._entered]
+        try:
+            self._write(fresh, self._projections.apply)
+        except (OperationalError, OSError, MemoryError):
+            raise  # the disk or a lock, and no entry's fault
+        except Exception:  # noqa: BLE001  # one of them cannot be projected: find out which, each in a savepoint
+            self._write(fresh, self._projections.apply_apart)
+        self._entered = self._known - 1
+
+    def _write(
+        self, fresh: Sequence[tuple[int, Leaf]], apply: Callable[[Session, AppliedEntry], object]
+    ) -> None:
+        """The rows of entries, their receipts, and what their places mean for submissions and projected rows."""
         with self._db.writing() as session:
             index.insert(session, fresh)
             for place, leaf in fresh:
                 if leaf.object is not None:
                     session.add(ReceiptRow(entry_id=leaf.id, text=self._reader.proof(place)))
-            for place, leaf, row in settle(session, fresh):
-                self._project(session, place, leaf, row)
-        self._entered = self._known - 1
-
-    def _project(self, session: Session, place: int, leaf: Leaf, row: OutboxRow) -> None:
-        """What the entry's place means for its rows; the vault holds the private part now, so the outbox lets go."""
-        row.reason = self._reasons.pop(row.id, row.reason)
-        if row.state == RowState.SEQUENCED:
-            fields = None if row.body is None else row.body["fields"]
-            self._projections.apply(session, AppliedEntry(leaf, fields, place))
-            row.body = row.key_slot = None
+            for row, entry in settle(session, fresh):
+                if row.state != RowState.SEQUENCED:
+                    row.reason = self._reception.reasons.get(row.id, row.reason)
+                elif apply(session, entry) is False:
+                    row.reason = NOT_PROJECTED
+        for _, leaf in fresh:
+            for subject in leaf.about if leaf.type == REFUSAL else ():
+                self._reception.reasons.pop(subject, None)
 
     def _make_immutable(self, leaves: Iterable[Leaf]) -> None:
         for leaf in leaves if self._immutable else ():
@@ -298,3 +247,23 @@ class Vaultd:
                 _LOG.warning("sealed objects cannot be made immutable here; the log alone guards them")
                 self._immutable = False
                 return
+
+
+def _unsealed(session: Session) -> set[str]:
+    """Ids of all submissions whose object is not sealed yet."""
+    waiting = OutboxRow.state == RowState.PENDING, OutboxRow.key_slot.is_not(None)
+    return set(session.scalars(select(OutboxRow.id).where(*waiting)))
+
+
+def _pages(
+    session: Session, which: ColumnElement[bool], limit: int, more: Callable[[], bool]
+) -> Iterator[OutboxRow]:
+    """Pending rows in order, read `limit` at a time, as long as there are any and `more` are wanted."""
+    after = 0
+    while True:
+        query = select(OutboxRow).where(OutboxRow.state == RowState.PENDING, which, OutboxRow.seq > after)
+        page = session.scalars(query.order_by(OutboxRow.seq).limit(limit)).all()
+        yield from page
+        if len(page) < limit or not more():
+            return
+        after = page[-1].seq

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.canonical import encode
-from core.digest import sha256_hex
 from vault.formats.note import VerifierKey
 
 FORMAT = "sealdock-package/1"
@@ -159,8 +158,7 @@ def custody_path(recording_id: str, suffix: str) -> str:
 
 def key_fingerprint(key: VerifierKey) -> str:
     """SHA-256 of the raw public key in groups of four digits, as `sealdock vault init` printed it."""
-    digest = sha256_hex(key.public)
-    return " ".join(digest[i : i + 4] for i in range(0, len(digest), 4))
+    return key.fingerprint
 
 
 def derived(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -30,7 +30,7 @@ def demo(context: click.Context, once: bool, directory: Path) -> None:
     """Run a whole station with two emulated recorders."""
     log.configure("demo")
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     running = Demo(directory.resolve(), click.echo)
     station = running.prepare()

@@ -29,6 +29,8 @@ def status(context: click.Context, as_json: bool) -> None:
     if not found.bays:
         click.echo("The dock has not run yet, or has no bays; start sealdock-dockd.", err=True)
         context.exit(Exit.CANNOT)
+    if found.is_stale:
+        click.echo(f"The dock does not answer; this is how it stood at {found.at}. Believe no bay.", err=True)
     if as_json:
         click.echo(found.model_dump_json(exclude_none=True))
         return
@@ -36,6 +38,7 @@ def status(context: click.Context, as_json: bool) -> None:
         who = " ".join(filter(None, (bay.officer_name, bay.officer_number, bay.recorder_serial)))
         done = f"{bay.files_done}/{bay.files_total} files" if bay.files_total else ""
         click.echo(f"bay {bay.number:>2}  {bay.state:<12} {who:<32} {done}")
+    context.exit(Exit.CANNOT if found.is_stale else Exit.YES)
 
 
 @click.command()

@@ -8,10 +8,9 @@ from pathlib import Path
 import click
 
 from core.errors import Exit
-from devices.profile import load_profiles
 from ingest.hand import HandReport, HandResult, ingest_path
 from sealdock.command.option import json_option
-from sealdock.wiring import Station, sealing_line
+from sealdock.wiring import Station, known_profiles, sealing_line
 
 
 @click.command()
@@ -31,7 +30,7 @@ def ingest(
 ) -> None:  # fmt: skip
     """Seal everything in PATH and wait for the receipts: 0 all sealed, 1 something was left out."""
     station = Station.load(Path(context.obj))
-    profiles = load_profiles(site=station.settings.dock.profiles)
+    profiles = known_profiles(station)
     report = ingest_path(sealing_line(station), path, profiles=profiles, profile=profile, officer=officer)
     if receipts:
         _write_receipts(report, receipts)

@@ -41,9 +41,9 @@ def list_profiles(site: Path | None, as_json: bool) -> None:
 
 
 @profile.command()
-@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def check(directory: Path) -> None:
-    """Check the profiles in DIRECTORY beside the shipped ones; all mistakes are reported at once."""
+@click.argument("directory", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+def check(directory: Path | None) -> None:
+    """Check the shipped profiles and those in DIRECTORY, if given; all mistakes are reported at once."""
     click.echo(f"{len(load_profiles(site=directory))} profiles, no mistakes.")
 
 

@@ -18,9 +18,9 @@ from sealdock.wiring import Station
 
 
 def _stopping() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
+    """An event that SIGTERM, SIGINT and a closed terminal set."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     return stop
 

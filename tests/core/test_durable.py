@@ -23,6 +23,7 @@ from core.durable import (
     make_directory,
     rename_into,
     replace,
+    settle_directory,
 )
 
 if TYPE_CHECKING:
@@ -263,3 +264,16 @@ def test_only_the_first_content_is_ever_there(tmp_path: Path, contents: list[byt
         except AlreadyExistsError:
             continue
     assert path.read_bytes() == contents[0]
+
+
+def test_a_directory_that_is_found_is_settled_once(tmp_path: Path, oracle: CallOracle) -> None:
+    """Whoever made `a` and `a/b` may have died before their names were durable."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    settle_directory(tmp_path / "a" / "b" / "c", tmp_path)
+    synced = [path for call, path in oracle.calls if call == "fsync directory"]
+    assert synced == [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")]
+    settle_directory(tmp_path / "a" / "b" / "c", tmp_path)
+    assert oracle.names().count("fsync directory") == 3
+    shutil.rmtree(tmp_path / "a" / "b")
+    settle_directory(tmp_path / "a" / "b" / "c", tmp_path)
+    assert (tmp_path / "a" / "b" / "c").is_dir()

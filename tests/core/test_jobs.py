@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
+from core import jobs
 from core.clock import utc_now
 from core.db import Database
 from core.jobs import RETRY_AFTER, Job, JobState, claim, complete, enqueue, fail, release_all, renew
@@ -215,3 +216,22 @@ os.kill(os.getpid(), signal.SIGKILL)
     elsewhere(program, f"sqlite:///{tmp_path / 'sealdock.db'}").communicate()
     job = take(database)
     assert (job.key, job.attempts) == ("a", 2)
+
+
+def test_a_job_that_kills_its_worker_each_time_is_given_up(database: Database) -> None:
+    db = database
+    with db.writing() as session:
+        jobs.enqueue(session, "poison", "poison:1", {})
+        jobs.enqueue(session, "poison", "good:1", {}, timedelta(seconds=0))
+    deaths = 0
+    while (
+        job := jobs.claim(db, ["poison"], lease=timedelta(seconds=-1))
+    ) is not None and job.key == "poison:1":
+        deaths += 1
+        assert deaths <= jobs.MOST_DEATHS
+    assert deaths == jobs.MOST_DEATHS
+    with db.reading() as session:
+        poison = session.scalar(select(Job).where(Job.key == "poison:1"))
+    assert poison is not None
+    assert poison.state == JobState.FAILED
+    assert "died 12 times" in poison.error

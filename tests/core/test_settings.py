@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,32 @@ def test_any_file_is_settings_or_one_kind_of_error(tmp_path: Path, raw: bytes) -
     (tmp_path / "any.toml").write_bytes(raw)
     with pytest.raises(SettingsError):
         load(tmp_path / "any.toml")
+
+
+def test_a_state_directory_that_is_too_long_for_sockets_is_refused_with_its_limit(
+    file: Path, tmp_path: Path
+) -> None:
+    most = 107 - len("/run/console.sock")  # bytes that unix(7) leaves
+    for state in ("s", "\u5e93"):  # bytes are counted, not letters
+        fits = (most - len(str(tmp_path)) - 1) // len(state.encode()) * state
+        name = fits + "s" * (most - len(f"{tmp_path}/{fits}".encode()))
+        text = f'vault = "vault"\nkeys = "keys"\nstate = "{name}"\n'
+        settings = loaded(file, text)
+        settings.run.mkdir(parents=True)
+        assert is_bound(settings.run / "console.sock")
+        mistakes = refusal(file, text.replace(name, f"{name}s"))
+        assert "state" in mistakes
+        assert f"{most} bytes at most" in mistakes
+        assert not is_bound(tmp_path / f"{name}s" / "run" / "console.sock")
+
+
+def is_bound(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
+        try:
+            bell.bind(str(path))
+        except OSError:
+            return False
+        return True
 
 
 def test_settings_cannot_be_changed_afterwards(file: Path) -> None:

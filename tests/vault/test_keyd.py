@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,15 +20,17 @@ from vault import keyd as keyd_module
 from vault.formats.age import NONCE_SIZE, Recipient, header_for, new_file_key, new_nonce
 from vault.formats.entry import Leaf
 from vault.formats.note import NoteSignatureError, SigningKey, sign_note
-from vault.formats.pack import Private
+from vault.formats.pack import KeySlots, Private
 from vault.keyd import (
     GRANT_AGE,
     JOBS,
+    RATES,
     Keyd,
     KeydClient,
     KeydLockedError,
     KeydRefusedError,
     KeydUnreachableError,
+    KeydUnreadableError,
     RateLimitedError,
 )
 from vault.log.submission import Draft
@@ -118,6 +122,30 @@ def test_what_grants_nothing_opens_nothing(guarded: Guarded, options: dict[str, 
         guarded.client("console").unwrap(guarded.index, grant=grant)
 
 
+@pytest.mark.parametrize("ahead", [timedelta(minutes=2), timedelta(days=3650)])
+def test_a_grant_from_the_future_would_never_expire_and_grants_nothing(
+    guarded: Guarded, ahead: timedelta
+) -> None:
+    grant = entered(guarded, "view", by="console", time=utc_now() + ahead, about=(guarded.recording,))
+    with pytest.raises(KeydRefusedError, match="dated in the future"):
+        guarded.client("console").unwrap(guarded.index, grant=grant)
+
+
+def test_a_clock_that_is_seconds_behind_is_no_reason_to_refuse(guarded: Guarded) -> None:
+    at = utc_now() + timedelta(seconds=20)
+    grant = entered(guarded, "view", by="console", time=at, about=(guarded.recording,))
+    assert guarded.client("console").unwrap(guarded.index, grant=grant)
+
+
+def entered(guarded: Guarded, kind: str, *, by: str, time: datetime, **options: Any) -> int:
+    """An entry as a vaultd that checks nothing would write it; gives its index."""
+    place = guarded.house.reader.size
+    writer = LogWriter(guarded.house.vault, guarded.house.key("log"))
+    writer.append([(Leaf(id=new_id(), type=kind, time=stamp(time), by=by, **options), Private())])
+    writer.close()
+    return place
+
+
 def test_no_grant_or_one_that_is_not_on_the_log_opens_nothing(guarded: Guarded) -> None:
     console = guarded.client("console")
     with pytest.raises(KeydRefusedError, match="index of its grant"):
@@ -135,7 +163,7 @@ def test_the_worker_names_its_job(guarded: Guarded, job: str) -> None:
     assert len(guarded.client("worker").unwrap(guarded.index, job=job)) == 16
 
 
-@pytest.mark.parametrize("job", [None, "curiosity"])
+@pytest.mark.parametrize("job", [None, "curiosity", "export"])
 def test_other_jobs_need_no_content(guarded: Guarded, job: str | None) -> None:
     with pytest.raises(KeydRefusedError, match="no such job"):
         guarded.client("worker").unwrap(guarded.index, job=job)
@@ -183,6 +211,7 @@ def test_a_request_is_answered_once(guarded: Guarded) -> None:
         b"\xff\n",
         b'{"request": 3}\n',
         b'{"request": "x"}\n',
+        b"[" * 60_000 + b"\n",
         b"9" * 70_000 + b"\n",
     ],
 )
@@ -193,12 +222,13 @@ def test_noise_is_answered_with_an_error_and_the_next_caller_is_served(guarded: 
         connection.shutdown(socket.SHUT_WR)
         with connection.makefile("rb") as answers:
             first = answers.readline()
-    assert not line or not json.loads(first)["ok"]
+    assert not line or json.loads(first)["code"] in {"vault.keyd_refused", "vault.note"}
     assert guarded.client("console").status().is_unlocked
 
 
 @pytest.mark.parametrize("changes", [{"op": "dump"}, {"op": "unwrap", "object": "5"}, {"op": "unwrap", "object": -1},
                                      {"op": "unwrap", "object": True}, {"op": "unlock"}, {"op": ["x"]},
+                                     {"id": "x" * 60_000}, {"id": "y"},
                                      {"op": "unwrap_derived", "object": 5, "key_slot": "!"}])  # fmt: skip
 def test_a_signed_but_senseless_request_is_refused(guarded: Guarded, changes: dict[str, Any]) -> None:
     assert guarded.keyd.answer(request(guarded, **changes))["code"] == "vault.keyd_refused"
@@ -212,6 +242,45 @@ def test_a_console_cannot_empty_the_vault_at_once(guarded: Guarded, monkeypatch:
     with pytest.raises(RateLimitedError, match="console asked for too many"):
         console.unwrap(guarded.index, grant=grant)
     assert guarded.client("worker").unwrap(guarded.index, job="index")
+
+
+def test_a_worker_cannot_empty_the_vault_at_once(guarded: Guarded) -> None:
+    rate, burst = RATES["worker"]
+    assert rate <= 5
+    assert burst <= 100
+    worker = guarded.client("worker")
+    with ThreadPoolExecutor(4) as callers:  # far more than it may in the time that this takes
+        keys = callers.map(lambda _: worker.unwrap(guarded.index, job="index"), range(int(burst + 20 * rate)))
+        with pytest.raises(RateLimitedError, match="worker asked for too many"):
+            list(keys)
+
+
+def test_nobody_asks_without_end_whatever_he_asks(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyd_module, "ASK_RATE", (0.0, 3.0))
+    dock = guarded.client("dockd")
+    for _ in range(3):
+        dock.status()
+    with pytest.raises(RateLimitedError, match="dockd asked for too many"):
+        dock.status()
+    assert guarded.client("console").status().is_unlocked
+
+
+def test_a_disk_that_cannot_be_read_is_said_to_the_caller(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: object, index: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error", f"slots/{index // 256}")
+
+    grant = guarded.grant()
+    monkeypatch.setattr(KeySlots, "object_slot", failing)
+    with pytest.raises(KeydUnreadableError, match=r"slots/0 \(Input/output error\)"):
+        guarded.client("console").unwrap(guarded.index, grant=grant)
+
+
+def test_a_root_that_cannot_be_read_is_said_to_the_caller(locked: Guarded) -> None:
+    (locked.house.keys / "root.age").unlink()
+    with pytest.raises(KeydUnreadableError, match=r"root\.age \(No such file"):
+        locked.client("console").unlock(PASSPHRASE)
 
 
 def test_an_exchanged_slot_gives_no_key(guarded: Guarded) -> None:

@@ -222,6 +222,10 @@ def test_a_rule_can_find_an_entry_by_its_id(house: House) -> None:
 # --- the medium
 
 
+def aside(house: House, entry_id: str) -> list[Path]:
+    return sorted((house.vault.path / "incoming").glob(f"{entry_id}.*.mismatched"))
+
+
 def test_an_object_that_came_back_changed_is_set_aside_and_never_sealed(house: House) -> None:
     entry_id = house.ingest(b"footage" * 1000)
     part = house.vault.incoming_path(entry_id)
@@ -231,7 +235,7 @@ def test_an_object_that_came_back_changed_is_set_aside_and_never_sealed(house: H
     assert refusal(house, entry_id) == "vault.mismatched"
     assert house.row(entry_id).state == RowState.MISMATCHED
     assert "dock it again" in house.row(entry_id).reason
-    assert house.vault.mismatched_path(entry_id).read_bytes() == bytes(raw)
+    assert [path.read_bytes() for path in aside(house, entry_id)] == [bytes(raw)]
     assert not house.vault.object_path(entry_id).exists()
 
 
@@ -338,6 +342,26 @@ def test_a_log_that_was_rolled_back_is_not_written_to(house: House, tmp_path: Pa
     with pytest.raises(RolledBackError, match=r"knows 6 entries and the log in .* has 5"):
         daemon.start()
     daemon.close()
+
+
+def test_an_older_checkpoint_is_noticed_before_anything_beyond_it_is_cut_off(house: House) -> None:
+    head = house.vault.log_path / "checkpoint"
+    older = head.read_bytes()
+    house.case()
+    house.ingest(b"footage")
+    house.settle()
+    private = [house.vault.slots.path(0), house.vault.packs.path(0)]
+    before = [path.read_bytes() for path in private]
+    newest = head.read_bytes()
+    head.write_bytes(older)
+    daemon = house.vaultd()
+    with pytest.raises(RolledBackError):
+        daemon.start()
+    daemon.close()
+    assert [path.read_bytes() for path in private] == before
+    head.write_bytes(newest)
+    house.settle()
+    assert house.verify().ok
 
 
 def test_a_log_that_was_replaced_by_another_of_its_length_is_not_written_to(house: House) -> None:

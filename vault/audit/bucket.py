@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from vault.audit.file import read_bounded
 from vault.audit.report import Finding, Report, reason
 from vault.error import AgeError, VaultError
 from vault.formats.age import Identity, NoMatchError, Recipient, decrypt_file, split_header
+
+_LIMIT = 64 * 1024  # bytes of one key file; a wrapped identity has two stanzas and under 1 KiB
 
 
 class Buckets:
@@ -27,9 +30,9 @@ class Buckets:
     def _find(self, name: str) -> Identity | None:
         file = f"keys/buckets/{name}"
         try:
-            raw = (self._directory / file / "recipient").read_bytes()
+            raw = read_bounded(self._directory / file / "recipient", _LIMIT)
             recipient = Recipient.parse(raw.decode("ascii", "replace"))
-            wrapped = (self._directory / file / "identity.age").read_bytes()
+            wrapped = read_bounded(self._directory / file / "identity.age", _LIMIT)
             split_header(wrapped)
         except (OSError, VaultError) as cause:
             self._fail(file, reason(cause))
@@ -68,7 +71,9 @@ class Buckets:
         """Root and recovery as the vault names them; `_check_genesis` holds these files to the log."""
         names = ("root.recipient", "recovery.recipient")
         paths = [self._directory / "keys" / name for name in names]
-        return {path.read_bytes().decode("ascii", "replace").strip() for path in paths if path.is_file()}
+        return {
+            read_bounded(path, _LIMIT).decode("ascii", "replace").strip() for path in paths if path.is_file()
+        }
 
     def _fail(self, file: str, why: str) -> None:
         self._report.fail(Finding(7, "verify.bucket", file, why))

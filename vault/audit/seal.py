@@ -2,7 +2,7 @@
 
 Objects are read once, in large pieces, from the medium where the kernel lets go of its cached pages; with a
 bucket's identity the same pass also opens them, so that a damaged object is named to the chunk. The files are
-read here, with none of the code that wrote them.
+read here, with none of the code that wrote them, and only as far as an honest one can be.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import BinaryIO
 from core.canonical import CanonicalError, decode
 from core.digest import Sha256, sha256_hex
 from vault.audit.bucket import Buckets
+from vault.audit.file import open_regular, read_bounded
 from vault.audit.report import Finding, Report, reason
 from vault.error import AgeError
 from vault.formats.age import (
@@ -79,9 +80,12 @@ class SealAudit:
         """7. The key slots of a bundle against its entries; gives the entries on to the other checks."""
         file = f"keys/slots/{number_path(number)}"
         try:
-            raw = (self._directory / file).read_bytes()
-        except OSError:
+            raw = read_bounded(self._directory / file, TILE_WIDTH * _PAIR)
+        except FileNotFoundError:
             raw = b""  # each slot that an entry commits to is then missed by name
+        except OSError as cause:
+            raw = b""
+            self._report.fail(Finding(7, "verify.slot", file, reason(cause)))
         sealed = []
         for index, leaf in leaves:
             place = index % TILE_WIDTH * _PAIR
@@ -113,7 +117,7 @@ class SealAudit:
         entries = {entry.index: entry for entry in sealed}
         place, index = 0, number * TILE_WIDTH
         try:
-            with (self._directory / file).open("rb") as pack:
+            with os.fdopen(open_regular(self._directory / file), "rb") as pack:
                 for index in range(number * TILE_WIDTH, number * TILE_WIDTH + width):
                     record = _read_record(pack)
                     last = place + _LENGTH.size + len(record)
@@ -155,7 +159,7 @@ class SealAudit:
         if sealed is None:
             raise ValueError("the entry seals no object")
         try:
-            descriptor = os.open(self._directory / file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            descriptor = open_regular(self._directory / file, os.O_NOFOLLOW)
         except OSError as cause:
             return _lost(file, entry.index, reason(cause))
         try:

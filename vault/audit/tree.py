@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from vault.audit.file import read_bounded
 from vault.audit.report import Finding, Report, reason
 from vault.formats.checkpoint import Checkpoint
-from vault.formats.entry import EntryError, unpack_bundle
+from vault.formats.entry import ENTRY_LIMIT, EntryError, unpack_bundle
 from vault.formats.merkle import (
     HASH_SIZE,
     TILE_WIDTH,
@@ -27,6 +28,7 @@ from vault.formats.merkle import (
 
 OBLIGATION = 3
 _TILES_KEPT = 16  # one path to the top of the deepest log is 8
+_ROOM = 2 + ENTRY_LIMIT  # bytes of one entry in a bundle, at most
 _DIFFERS = "it differs from the entries"
 Hashes = tuple[bytes, ...]
 Span = tuple[int, int]  # first and last byte
@@ -59,7 +61,7 @@ class TreeAudit:
     def _read_bundle(self, number: int, width: int) -> list[bytes] | None:
         path = bundle_path(number, width)
         try:
-            entries = unpack_bundle((self._log / path).read_bytes())
+            entries = unpack_bundle(read_bounded(self._log / path, width * _ROOM))
         except (OSError, EntryError) as cause:
             self._fail("verify.bundle", path, reason(cause))
             return None
@@ -73,7 +75,8 @@ class TreeAudit:
         """The stored tile, or None when it is missing or has the wrong length."""
         width = width_at(self._size, level, number)
         try:
-            raw = (self._log / tile_path(level, number, width)).read_bytes() if width else b""
+            path = self._log / tile_path(level, number, width)
+            raw = read_bounded(path, width * HASH_SIZE) if width else b""
         except OSError:
             return None
         hashes = tuple(raw[i : i + HASH_SIZE] for i in range(0, len(raw), HASH_SIZE))

@@ -96,6 +96,12 @@ class VerifierKey:
         """The form to hand out, `<name>+<key id>+<base64>`."""
         return f"{self.name}+{self.key_id.hex()}+{b64encode(_ED25519 + self.public).decode()}"
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the raw public key in groups of four hexadecimal digits, to be read aloud and compared."""
+        digest = sha256(self.public).hexdigest()
+        return " ".join(digest[i : i + 4] for i in range(0, len(digest), 4))
+
     def made(self, signature: Signature) -> bool:
         """Whether `signature` claims to be this key's (name and identifier); says nothing of its truth."""
         return (signature.name, signature.key_id) == (self.name, self.key_id)

@@ -129,6 +129,11 @@ def encode_record(body: bytes | None) -> bytes:
 
 
 def encode_slots(privates: Sequence[Private]) -> bytes:
-    """The slot pairs of consecutive entries."""
-    slots = (slot or b"" for private in privates for slot in (private.body_slot, private.object_slot))
+    """The slot pairs of consecutive entries. Raises ValueError for a slot of any other length than a slot has.
+
+    This is the last door before a neighbour's slot: nobody above may be wrong about a length.
+    """
+    slots = [slot or b"" for private in privates for slot in (private.body_slot, private.object_slot)]
+    if not all(len(slot) in {0, KEY_SLOT_SIZE} for slot in slots):
+        raise ValueError(f"a key slot has {KEY_SLOT_SIZE} bytes or none")
     return b"".join(slot.ljust(SLOT_ROOM, b"\0") for slot in slots)

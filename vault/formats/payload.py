@@ -73,6 +73,11 @@ class ChunkSealer:
         self._next_chunk = 0
         self._finished = False
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the last chunk was sealed; without it the payload can never be opened."""
+        return self._finished
+
     def seal(self, plaintext: Bytes, out: bytearray | memoryview, *, final: bool) -> int:
         """Seal `plaintext` into the start of `out` and return the number of bytes written there.
 
@@ -228,6 +233,12 @@ class PayloadReader(io.RawIOBase):
             done += taken
             self._position += taken
         return done
+
+    def readall(self) -> bytes:
+        """The rest in one piece; `read()` without a size comes here. Raises PayloadError."""
+        rest = bytearray(max(0, self.size - self._position))
+        self.readinto(rest)
+        return bytes(rest)
 
     def close(self) -> None:
         """Close the descriptor; the last plaintext held is overwritten."""

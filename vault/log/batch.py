@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from core.durable import fsync_directory, make_directory
+from core.durable import fsync_directory, settle_directory
 from vault.formats.entry import pack_bundle
 from vault.formats.merkle import TILE_WIDTH, Frontier, Tile, bundle_path
 from vault.formats.pack import FILE_MODE, PAIR_ROOM, Private, encode_record, encode_slots
@@ -76,7 +76,7 @@ class BatchFiles:
 
     def _write_at(self, path: Path, offset: int, content: bytes) -> None:
         if not path.exists():
-            make_directory(path.parent)
+            settle_directory(path.parent, self._vault.path)
             self._directories.add(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         file = os.fdopen(descriptor, "r+b", buffering=0)
@@ -85,7 +85,7 @@ class BatchFiles:
 
     def _write_new(self, name: str, content: bytes) -> None:
         path = self._vault.log_path / name
-        make_directory(path.parent)
+        settle_directory(path.parent, self._vault.path)
         temporary = path.with_name(f".{path.name}.tmp")
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
         self._open.append((os.fdopen(descriptor, "r+b", buffering=0), temporary, path))

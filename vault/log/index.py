@@ -20,6 +20,7 @@ from core.db import Base, Database
 from vault.error import VaultError
 from vault.formats.entry import Leaf
 from vault.formats.merkle import TILE_WIDTH, Frontier
+from vault.log.edge import LogDamagedError
 from vault.log.ledger import LogReader
 from vault.log.outbox import (
     AppliedEntry,
@@ -29,10 +30,10 @@ from vault.log.outbox import (
     RefusedError,
     RowState,
     find,
+    private_fields,
     settle,
 )
 from vault.log.submission import read_submission
-from vault.log.writer import LogDamagedError
 from vault.store.keys import Keyring, open_body
 from vault.store.objects import Vault
 
@@ -74,11 +75,12 @@ class ReceiptRow(Base):
 
 @dataclass(frozen=True)
 class Reindexed:
-    """What a reindex found: entries replayed, bodies opened, and the entries whose body could not be."""
+    """What a reindex found: entries replayed, bodies opened, those whose body could not be, those without rows."""
 
     entries: int
     bodies: int
     unavailable: tuple[int, ...]
+    unprojected: tuple[int, ...] = ()
 
 
 def insert(session: Session, entries: Sequence[tuple[int, Leaf]]) -> None:
@@ -141,9 +143,9 @@ def reindex(
     """Empty the projection tables and write them again from the log, in one transaction: all of it or none.
 
     The entries are hashed up to the signed root on the way, so a row never comes from an entry that is not on the log.
-    A body that was disposed of is shown as absent; one that is damaged is logged, counted and shown as absent.
-    Submissions that still wait are projected again behind the log. Raises LogDamagedError, and VaultError for tiles or
-    entries that cannot be read.
+    A body that was disposed of is shown as absent; one that is damaged is logged, counted and shown as absent; an entry
+    whose facts no projection can read is logged and counted and stops nothing. Submissions that still wait are
+    projected again behind the log. Raises LogDamagedError, and VaultError for tiles or entries that cannot be read.
     """
     with db.writing() as session:
         _empty(session, projections)
@@ -167,7 +169,7 @@ def _replay(
 ) -> Reindexed:
     reader = LogReader(vault)
     checkpoint, _ = reader.checkpoint()
-    frontier, unavailable, bodies = Frontier(), list[int](), 0
+    frontier, unavailable, unprojected, bodies = Frontier(), list[int](), list[int](), 0
     for start in range(0, checkpoint.size, TILE_WIDTH):
         raws = reader.raws(start, min(start + TILE_WIDTH, checkpoint.size))
         entries = [(index, Leaf.parse(raw)) for index, raw in enumerate(raws, start)]
@@ -175,7 +177,8 @@ def _replay(
             frontier.add(leaf.hash())
             fields = _fields(vault, index, leaf, keyring, unavailable)
             bodies += fields is not None
-            projections.apply(session, AppliedEntry(leaf, fields, index))
+            if not projections.apply_apart(session, AppliedEntry(leaf, fields, index)):
+                unprojected.append(index)
             if leaf.object is not None:
                 session.add(ReceiptRow(entry_id=leaf.id, text=reader.proof(index)))
         insert(session, entries)
@@ -186,7 +189,7 @@ def _replay(
             progress(start + len(entries), checkpoint.size)
     if frontier.root() != checkpoint.root:
         raise LogDamagedError(path=vault.log_path, why="its entries lead to another root")
-    return Reindexed(checkpoint.size, bodies, tuple(unavailable))
+    return Reindexed(checkpoint.size, bodies, tuple(unavailable), tuple(unprojected))
 
 
 def _fields(vault: Vault, index: int, leaf: Leaf, keyring: Keyring, unavailable: list[int]) -> Json | None:
@@ -201,6 +204,9 @@ def _fields(vault: Vault, index: int, leaf: Leaf, keyring: Keyring, unavailable:
 def _project_waiting(session: Session, projections: Projections) -> None:
     waiting = select(OutboxRow).where(OutboxRow.state == RowState.PENDING).order_by(OutboxRow.seq)
     for row in session.scalars(waiting).all():
-        leaf = read_submission(row.note.encode()).leaf
-        fields = None if row.body is None else row.body["fields"]
-        projections.apply(session, AppliedEntry(leaf, fields, None))
+        try:
+            leaf = read_submission(row.note.encode()).leaf
+        except VaultError as cause:  # vaultd will refuse it; it says nothing worth a row
+            _LOG.error("a waiting row is no submission", id=row.id, code=cause.code, why=str(cause))
+            continue
+        projections.apply_apart(session, AppliedEntry(leaf, private_fields(row.body), None))

@@ -26,8 +26,8 @@ class NoCheckpointError(VaultError):
 
     code = "vault.no_checkpoint"
     sentence = (
-        "The log's head {path} cannot be read ({why}). Nothing was changed; restore log/checkpoint from a copy of the "
-        "vault, and check the copy with `sealdock vault verify`."
+        "The log's head {path} cannot be read ({why}). Nothing was changed; restore log/checkpoint from the newest "
+        "copy of the vault and from no other, because an older head forgets entries, and run `sealdock vault verify`."
     )
 
 

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import JSON, Index, delete, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from core import bell
+from core import bell, log
 from core.canonical import Json
 from core.clock import utc_now
 from core.db import Base, UtcDateTime
@@ -30,6 +32,7 @@ from vault.formats.entry import Leaf
 from vault.formats.note import SigningKey
 from vault.log.submission import Draft, exact
 
+_LOG = log.get("vault.outbox")
 REFUSAL = "refusal"  # the type of entry that says what the log did not take
 MISMATCH_CODE = "vault.mismatched"  # the code of the refusal of an object that came back changed
 
@@ -62,7 +65,10 @@ class RowState(StrEnum):
 
 
 class OutboxRow(Base):
-    """One submission. `seq` is the order of submitting; `body` is the salted plaintext until the entry is sequenced."""
+    """One submission. `seq` is the order of submitting.
+
+    `body` (the salted plaintext) and `key_slot` are there while it waits, and in no other state.
+    """
 
     __tablename__ = "outbox"
     __table_args__ = (Index("ix_outbox_waiting", "state", "seq"), {"sqlite_autoincrement": True})
@@ -116,6 +122,24 @@ class Projections:
         for function in self._functions.get(entry.leaf.type, ()):
             function(session, entry)
 
+    def apply_apart(self, session: Session, entry: AppliedEntry) -> bool:
+        """As `apply`, for an entry that is on the log whatever its projection makes of it.
+
+        One that cannot be projected is logged, leaves no row half-written, and stops nothing behind it: False. What
+        the database itself refuses (a full disk, a lock) goes up, because it says nothing of the entry.
+        """
+        try:
+            with session.begin_nested():
+                self.apply(session, entry)
+        except (OperationalError, OSError, MemoryError):
+            raise
+        except Exception as cause:  # noqa: BLE001  # whatever a projection makes of facts it cannot read
+            _LOG.critical(
+                "an entry cannot be projected", id=entry.leaf.id, type=entry.leaf.type, why=repr(cause)
+            )
+            return False
+        return True
+
 
 class Submitter:
     """Puts entries into the outbox under one process's key."""
@@ -166,17 +190,37 @@ def fingerprint(note: str) -> str:
     return sha256_hex(note.encode())
 
 
-def settle(session: Session, entries: Iterable[tuple[int, Leaf]]) -> list[tuple[int, Leaf, OutboxRow]]:
+class Settled(NamedTuple):
+    """A submission that left the outbox, with the private facts that its row let go of."""
+
+    row: OutboxRow
+    entry: AppliedEntry
+
+
+def settle(session: Session, entries: Iterable[tuple[int, Leaf]]) -> list[Settled]:
     """Say in the outbox what entries of the log mean for submissions; gives what it settled.
 
-    An entry settles the submission with its id; a refusal settles the exact submission it names. The caller drops
-    the rows' private plaintext when it has no more use for it. Doing it again changes nothing.
+    An entry settles the submission with its id; a refusal settles the exact submission it names. A settled row holds
+    no private plaintext any more: the vault has it, or nobody is to have it. Doing it again changes nothing.
     """
     named = {_submission_of(leaf): (index, leaf) for index, leaf in entries}
     rows = session.scalars(
         select(OutboxRow).where(OutboxRow.id.in_(named), OutboxRow.state != RowState.SEQUENCED)
     )
-    return [(*named[row.id], row) for row in rows.all() if _settle_one(row, *named[row.id])]
+    done = [(row, *named[row.id]) for row in rows.all() if _settle_one(row, *named[row.id])]
+    return [Settled(row, AppliedEntry(leaf, _let_go(row), index)) for row, index, leaf in done]
+
+
+def private_fields(body: object) -> Json | None:
+    """The facts in a salted body as the outbox holds it; None for no body, and for noise."""
+    fields = body.get("fields") if isinstance(body, dict) else None
+    return fields if isinstance(fields, dict) else None
+
+
+def _let_go(row: OutboxRow) -> Json | None:
+    fields = private_fields(row.body)
+    row.body = row.key_slot = None
+    return fields
 
 
 def _submission_of(leaf: Leaf) -> str:

@@ -15,6 +15,9 @@ from typing import Protocol
 
 from vault.formats.entry import Leaf
 from vault.formats.note import VerifierKey
+from vault.log.outbox import RefusedError
+
+INGEST = "ingest"  # the one type of entry that seals an object
 
 
 class LogView(Protocol):
@@ -38,10 +41,15 @@ Rule = Callable[[LogView, Leaf], None]
 
 
 class Rules:
-    """The registry: every rule of a type must pass."""
+    """The registry: every rule of a type must pass, and before them every rule that holds for all."""
 
     def __init__(self) -> None:
+        self._always: list[Rule] = []
         self._rules: dict[str, list[Rule]] = defaultdict(list)
+
+    def always(self, rule: Rule) -> None:
+        """Check entries of every type with `rule`."""
+        self._always.append(rule)
 
     def on(self, entry_type: str, rule: Rule) -> None:
         """Check entries of this type with `rule`, after the rules registered before it."""
@@ -49,8 +57,34 @@ class Rules:
 
     def check(self, log: LogView, leaf: Leaf) -> None:
         """Raises RefusedError when a rule does."""
-        for rule in self._rules.get(leaf.type, ()):
+        for rule in (*self._always, *self._rules.get(leaf.type, ())):
             rule(log, leaf)
+
+
+def register(rules: Rules) -> None:
+    """The vault's own rules, whatever the packages above it put on the log."""
+    rules.always(only_ingest_seals)
+    rules.on("key", key_is_whole)
+
+
+def only_ingest_seals(_log: LogView, leaf: Leaf) -> None:
+    """Only an ingest entry has an object, and an ingest entry has one: what is called a recording can be opened."""
+    if (leaf.type == INGEST) != (leaf.object is not None):
+        raise RefusedError(why="an ingest entry seals an object, and no other entry does")
+
+
+def key_is_whole(_log: LogView, leaf: Leaf) -> None:
+    """A key entry names a process, its key and what it may submit: `Register.take` must understand it for ever."""
+    facts = leaf.facts
+    texts = [facts.get("name"), facts.get("vkey"), *_list(facts.get("permits"))]
+    if set(facts) != {"name", "vkey", "permits"} or not all(isinstance(text, str) for text in texts):
+        raise RefusedError(why="a key entry names a process, its key and its types of entry")
+    if VerifierKey.parse(facts["vkey"]).name != facts["name"]:
+        raise RefusedError(why="the key is another process's")
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else [None]
 
 
 class Register:

@@ -7,6 +7,7 @@ the database can therefore lose a submission or repeat one (vaultd takes each id
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,12 +18,14 @@ from core.canonical import CanonicalError, Json, decode, encode
 from core.clock import new_id, stamp, utc_now
 from core.digest import sha256_hex
 from vault.error import VaultError
-from vault.formats.entry import BodyCommitment, Leaf, ObjectCommitment
+from vault.formats.entry import BodyCommitment, Leaf, ObjectCommitment, check_bucket
 from vault.formats.note import Note, SigningKey, VerifierKey, open_note, sign_note
 from vault.store.deposit import Deposit
+from vault.store.keys import check_body_size
 
 FACTS_BUCKET = "facts"  # people and case facts: the disposal of recordings never touches it
 SALT_BYTES = 32  # 256 bits: nobody can guess a body from its digest
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class SubmissionError(VaultError):
@@ -53,10 +56,15 @@ class Draft:
 
 @dataclass(frozen=True)
 class BodyPlan:
-    """The promise about a body that is not encrypted yet."""
+    """The promise about a body that is not encrypted yet. Raises SubmissionError or EntryError."""
 
     sha256: str
     bucket: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.sha256, str) or not _SHA256.match(self.sha256):
+            raise SubmissionError(why="its body's digest is not 64 lower-case hexadecimal digits")
+        check_bucket(self.bucket)
 
 
 @dataclass(frozen=True)
@@ -77,13 +85,21 @@ class Submission:
         """The signed note for the outbox."""
         return sign_note(self.text(), key)
 
+    def is_entry(self, leaf: Leaf) -> bool:
+        """Whether `leaf`, as it stands on the log, is what this submission asked for."""
+        told = None if leaf.body is None else BodyPlan(leaf.body.sha256, leaf.body.bucket)
+        return self.leaf == replace(leaf, body=None) and self.body == told
+
     def sealed_with(self, body: BodyCommitment | None) -> Leaf:
         """The entry as it goes on the log."""
         return replace(self.leaf, body=body)
 
 
 def exact(draft: Draft, by: str) -> tuple[Submission, Json | None]:
-    """The submission of a draft and the salted body to keep beside it. Raises EntryError for facts no log can hold."""
+    """The submission of a draft and the salted body to keep beside it.
+
+    Raises EntryError for facts that no log can hold, BodyLimitError for a body that no pack should.
+    """
     deposit = draft.deposit
     leaf = Leaf(
         id=draft.id or (deposit.id if deposit else new_id()),
@@ -101,7 +117,9 @@ def exact(draft: Draft, by: str) -> tuple[Submission, Json | None]:
         return Submission(leaf), None
     salted = {"salt": token_hex(SALT_BYTES), "fields": dict(draft.body)}
     bucket = draft.body_bucket or (deposit.bucket if deposit else FACTS_BUCKET)
-    return Submission(leaf, BodyPlan(sha256_hex(encode(salted)), bucket)), salted
+    plain = encode(salted)
+    check_body_size(len(plain))
+    return Submission(leaf, BodyPlan(sha256_hex(plain), bucket)), salted
 
 
 def open_submission(note: bytes, verifiers: Mapping[str, VerifierKey]) -> Submission:

@@ -5,31 +5,30 @@ Order of a batch, each step durable before the next one starts:
      waits for the disk overlap.
   2. the names of 1: their directories.
   3. the checkpoint, replaced in one rename. From here on the batch is on the log.
-A crash before 3 leaves bytes that no checkpoint covers; the next start cuts them off (`_cut`). Whoever opens a second
-writer is refused: the lock on log/lock is held for the writer's life.
+A crash before 3 leaves bytes that no checkpoint covers; the next start sets them aside (vault.log.edge). Whoever opens
+a second writer is refused: the lock on log/lock is held for the writer's life.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from core.durable import replace
+from core.durable import fsync_directory, replace
 from vault.error import VaultError
 from vault.formats.checkpoint import Checkpoint
-from vault.formats.entry import Leaf, unpack_bundle
-from vault.formats.merkle import TILE_WIDTH, DirectoryTiles, Frontier, Tile, bundle_path, leaf_hash, tile_path
+from vault.formats.entry import Leaf
+from vault.formats.merkle import TILE_WIDTH, Frontier, Tile, leaf_hash
 from vault.formats.note import SigningKey
-from vault.formats.pack import PAIR_ROOM, Private, committed_length
+from vault.formats.pack import Private
 from vault.log.batch import BatchFiles, Edge
+from vault.log.edge import drop_partials, recover
 from vault.log.ledger import LogReader
 from vault.store.objects import Vault
 
@@ -44,16 +43,6 @@ class SecondWriterError(VaultError):
     sentence = (
         "Another vaultd already writes the log in {path}. Nothing was changed and this one stops; a log has one "
         "writer. Find the other with `systemctl status sealdock-vaultd` or `fuser {path}/lock`."
-    )
-
-
-class LogDamagedError(VaultError):
-    """The log's files do not agree with its signed checkpoint."""
-
-    code = "vault.log_damaged"
-    sentence = (
-        "The log in {path} does not agree with its own signed checkpoint ({why}). Nothing was written, so that nothing "
-        "is made worse; run `sealdock vault verify` and restore the named files from a copy."
     )
 
 
@@ -137,7 +126,7 @@ class LogWriter:
             why = cause.strerror or str(cause)
             raise kind(path=cause.filename or self.vault.path, why=why) from cause
         self._state = state
-        self._drop_partials(start)
+        drop_partials(self.vault, start, self.size)
         return Appended(start, checkpoint, note)
 
     def close(self) -> None:
@@ -169,64 +158,8 @@ class LogWriter:
                 Frontier(), [], 0
             )  # a vault being founded; its first batch makes the first checkpoint
         checkpoint, _ = LogReader(self.vault).checkpoint()
-        size = checkpoint.size
-        frontier = Frontier.resume(DirectoryTiles(self.vault.log_path, size), size)
-        number, width = divmod(size, TILE_WIDTH)
-        bundle = _read_bundle(self.vault.log_path / bundle_path(number, width)) if width else []
-        self._check_edge(checkpoint, frontier, bundle)
-        pack_length = committed_length(self.vault.packs.path(number), width)
-        self._cut(size, pack_length)
-        return Edge(frontier, bundle, pack_length)
-
-    def _check_edge(self, checkpoint: Checkpoint, frontier: Frontier, bundle: list[bytes]) -> None:
-        lowest = next((tile.hashes for tile in frontier.partial_tiles() if tile.level == 0), ())
-        if frontier.root() != checkpoint.root:
-            raise LogDamagedError(path=self.vault.log_path, why="its tiles lead to another root")
-        if tuple(map(leaf_hash, bundle)) != lowest:
-            raise LogDamagedError(path=self.vault.log_path, why="its last entries are not those in the tree")
-
-    def _cut(self, size: int, pack_length: int) -> None:
-        """Remove what lies beyond the checkpoint: bytes that were never part of the log."""
-        number, width = divmod(size, TILE_WIDTH)
-        _shorten(self.vault.packs.path(number), pack_length)
-        _shorten(self.vault.slots.path(number), width * PAIR_ROOM)
-        for store in (self.vault.packs, self.vault.slots):
-            store.path(number + 1).unlink(missing_ok=True)
-        self._cut_tile(size, bundle_path)
-        level = 0
-        while level == 0 or size >> 8 * (
-            level - 1
-        ):  # one level more than there is: the batch may have begun it
-            self._cut_tile(size >> 8 * level, partial(tile_path, level))
-            level += 1
-
-    def _cut_tile(self, count: int, name: Callable[[int, int], str]) -> None:
-        """Only the tile at the edge and the one after it can have been touched by the batch that was cut short."""
-        number, width = divmod(count, TILE_WIDTH)
-        for later, kept in ((number, width), (number + 1, 0)):
-            (self.vault.log_path / name(later, TILE_WIDTH)).unlink(missing_ok=True)
-            for part in self._partials(name(later, 1)):
-                if not part.name.isdigit() or int(part.name) > kept:
-                    part.unlink()
-
-    def _drop_partials(self, start: int) -> None:
-        """Remove partial tiles whose full tile is there (tlog-tiles allows it).
-
-        One tile late, so that a reader who is in the middle of something finds what its checkpoint needs.
-        """
-        level = 0
-        while (before := start >> 8 * (level + 1)) != self.size >> 8 * (level + 1):
-            names = [tile_path(level, before - 1, 1)] if before else []
-            if level == 0 and before:
-                names.append(bundle_path(before - 1, 1))
-            for name in names:
-                for part in self._partials(name):
-                    part.unlink()
-            level += 1
-
-    def _partials(self, name: str) -> list[Path]:
-        directory = (self.vault.log_path / name).parent
-        return list(directory.glob("*")) if directory.is_dir() else []
+        fsync_directory(self.vault.log_path)  # whoever renamed the head may have died before that was durable
+        return recover(self.vault, checkpoint)
 
 
 def _by_bundle(batch: Sequence[tuple[Leaf, Private]], size: int) -> list[Sequence[tuple[Leaf, Private]]]:
@@ -242,20 +175,3 @@ def _lock(log: Path) -> BinaryIO:
         file.close()
         raise SecondWriterError(path=log) from cause
     return file
-
-
-def _read_bundle(path: Path) -> list[bytes]:
-    try:
-        return unpack_bundle(path.read_bytes())
-    except OSError as cause:
-        raise LogDamagedError(path=path, why=cause.strerror) from cause
-
-
-def _shorten(path: Path, length: int) -> None:
-    """Cut a file to what the checkpoint covers; a file it covers nothing of goes away."""
-    if not length:
-        path.unlink(missing_ok=True)
-    elif path.stat().st_size > length:
-        with path.open("r+b") as file:
-            file.truncate(length)
-            os.fsync(file.fileno())

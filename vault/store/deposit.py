@@ -12,6 +12,7 @@ recorder may have been changed in between, and then the copy is worth nothing.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 from collections.abc import Collection
 from contextlib import suppress
@@ -19,12 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from core import log
 from core.clock import new_id
 from core.digest import Sha256, sha256_hex
 from core.durable import fsync_directory
 from vault.formats.age import ChunkSealer, Recipient, header_for, new_file_key, new_nonce, sealed_size
 from vault.store.keys import bucket_recipient
-from vault.store.medium import PAGE, Buffers, PartFile, drop_quietly
+from vault.store.medium import PAGE, Buffers, DiskFullError, MediumError, PartFile, drop_quietly
 from vault.store.objects import Vault
 from vault.store.pipeline import Pipeline
 from vault.store.source import (
@@ -40,6 +42,8 @@ __all__ = [
     "Deposit", "Depositor", "Progress", "Sealing", "SourceChangedError", "SourceLostError", "SourceStream",
     "sweep_incoming",
 ]  # fmt: skip
+
+_LOG = log.get("vault.deposit")
 
 
 @dataclass(frozen=True)
@@ -126,16 +130,24 @@ class Sealing:
             return self._finish(part)
         except SourceLostError:
             raise
+        except OSError as cause:  # the disk's: what a source meets is a SourceLostError
+            self.abandon()
+            if cause.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise DiskFullError(path=self._path, size=self._expected) from cause
+            raise MediumError(path=self._path, why=cause.strerror or str(cause)) from cause
         except BaseException:
             self.abandon()
             raise
 
     def abandon(self) -> None:
-        """Give up; after a finished `take` this does nothing."""
+        """Give up; after a finished `take` this does nothing. A disk that keeps the `.part` leaves it to the sweep."""
         if self._part is not None:
             self._part.close()
-            drop_quietly(self._path)
             self._part = None
+            try:
+                drop_quietly(self._path)
+            except OSError as cause:
+                _LOG.warning("a copy that was given up stays for now", path=str(self._path), why=str(cause))
 
     def hash_plain(self, plain: memoryview) -> None:
         """Stage one: the evidence digest."""
@@ -181,6 +193,8 @@ class Sealing:
             raise SourceChangedError(done=self.done)
 
     def _finish(self, part: PartFile) -> Deposit:
+        if not self._sealer.is_finished:
+            raise ValueError("the object has no last chunk")
         stored_size = sealed_size(self.done)
         part.finish(stored_size)
         fsync_directory(self._path.parent)

@@ -37,12 +37,17 @@ from vault.formats.age import (
     seal_payload,
 )
 from vault.formats.entry import BodyCommitment, Leaf, check_bucket
+from vault.store.medium import explained
 from vault.store.objects import Vault
 
 ROOT_FILE = "root.age"
 ROOT_RECIPIENT = "root.recipient"
 RECOVERY_RECIPIENT = "recovery.recipient"
+BODY_LIMIT = (
+    1 << 20
+)  # bytes of plaintext: a thousand times an ordinary body, and far below what a verifier reads
 ORDINARY = "A"  # the retention class of recordings until somebody says otherwise
+_SETTLED: set[Path] = set()  # buckets whose names this process has made durable
 
 
 class WrongPassphraseError(VaultError):
@@ -65,6 +70,17 @@ class NoBucketError(VaultError):
     )
 
 
+class BodyLimitError(VaultError):
+    """A body that no pack should hold."""
+
+    code = "vault.body_limit"
+    sentence = (
+        "The private part of this entry has {size} bytes and may have {limit}. Nothing was put on the log; shorten the "
+        "text, or seal it as a file."
+    )
+    exit_code = Exit.NO
+
+
 class BodyError(VaultError):
     """A body that is not what its entry committed to."""
 
@@ -83,22 +99,33 @@ def bucket_for(moment: datetime, retention_class: str = ORDINARY) -> str:
 def ensure_bucket(vault: Vault, name: str) -> str:
     """Make the bucket unless it is there; gives its recipient text. Durable on return; safe to race.
 
-    Needs no secret: the new identity is wrapped to root and recovery and forgotten. Raises EntryError for a bad name.
+    Needs no secret: the new identity is wrapped to root and recovery and forgotten. Raises EntryError for a bad name,
+    DiskFullError or MediumError.
     """
     check_bucket(name)
     place = _bucket_path(vault, name)
-    if not place.is_dir():
-        _make_bucket(vault, place)
+    try:
+        if not place.is_dir():
+            _make_bucket(vault, place)
+        elif place not in _SETTLED:  # whoever made it may have died before its name was durable
+            fsync_directory(place)
+            fsync_directory(place.parent)
+    except OSError as cause:
+        raise explained(place, 0, cause) from cause
+    _SETTLED.add(place)
     return bucket_recipient(vault, name)
 
 
 def bucket_recipient(vault: Vault, name: str) -> str:
-    """What to encrypt to: `age1...`. Raises NoBucketError."""
+    """What to encrypt to: `age1...`. Raises EntryError, NoBucketError, or MediumError for a disk that refuses."""
+    check_bucket(name)
     path = _bucket_path(vault, name) / "recipient"
     try:
         return path.read_text(encoding="ascii").strip()
-    except OSError as cause:
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError) as cause:
         raise NoBucketError(name=name, path=path.parent) from cause
+    except OSError as cause:  # no descriptor free, a failing disk: says nothing of the bucket
+        raise explained(path, 0, cause) from cause
 
 
 class Keyring:
@@ -146,12 +173,19 @@ class Keyring:
         return Identity.parse(decrypt_file(self._identity, sealed).decode())
 
 
+def check_body_size(size: int) -> None:
+    """Raises BodyLimitError for a plaintext of more bytes than a body may have."""
+    if size > BODY_LIMIT:
+        raise BodyLimitError(size=size, limit=BODY_LIMIT)
+
+
 def seal_body(vault: Vault, salted: Json, bucket: str) -> tuple[BodyCommitment, bytes, bytes]:
     """Encrypt a salted body to its bucket: the commitment, the chunks for the pack and `header || nonce` for the slot.
 
-    Raises NoBucketError or CanonicalError.
+    Raises NoBucketError, BodyLimitError or CanonicalError.
     """
     plain = encode(salted)
+    check_body_size(len(plain))
     file_key, nonce = new_file_key(), new_nonce()
     stored = seal_payload(file_key, nonce, plain)
     slot = header_for([Recipient.parse(bucket_recipient(vault, bucket))], file_key) + nonce

@@ -38,6 +38,7 @@ _READ_BACK_ROOM = 1024 * 1024
 _FS_IOC_GETFLAGS = 0x80086601  # linux/fs.h, 64-bit
 _FS_IOC_SETFLAGS = 0x40086602
 _FS_IMMUTABLE_FL = 0x10
+_BAD_MEDIUM = frozenset({errno.EIO, errno.EBADMSG, errno.ENODATA, errno.EREMOTEIO, errno.EUCLEAN})
 _F_SETSIG = 10  # linux/fcntl.h; the module has no name for it
 _LOG = log.get("vault.medium")
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -122,7 +123,7 @@ class PartFile:
             self._descriptor, self.is_direct = os.open(path, flags | os.O_DIRECT, 0o640), True
         except OSError as cause:
             if cause.errno != errno.EINVAL:
-                raise _explained(path, 0, cause) from cause
+                raise explained(path, 0, cause) from cause
             path.unlink(missing_ok=True)  # the kernel makes the name before it refuses the flag
             self._descriptor, self.is_direct = os.open(path, flags, 0o640), False
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)  # tells a sweep that somebody is writing here
@@ -143,7 +144,7 @@ class PartFile:
                 count = os.pwrite(self._descriptor, content, offset)
             except OSError as cause:
                 if cause.errno != errno.EINVAL or not self.is_direct:
-                    raise _explained(self.path, offset, cause) from cause
+                    raise explained(self.path, offset, cause) from cause
                 self._go_through_cache()
                 continue
             content, offset = content[count:], offset + count
@@ -154,7 +155,7 @@ class PartFile:
             os.ftruncate(self._descriptor, size)
             os.fsync(self._descriptor)
         except OSError as cause:
-            raise _explained(self.path, size, cause) from cause
+            raise explained(self.path, size, cause) from cause
         finally:
             self.close()
 
@@ -185,16 +186,25 @@ class Reader:
         self._room = memoryview(mmap.mmap(-1, _READ_BACK_ROOM))
 
     def digest(self, path: Path, cancel: Event | None = None) -> ReadBack:
-        """Size and SHA-256 of what lies on the medium. Raises MediumError when it cannot be read, CancelledError."""
+        """Size and SHA-256 of what lies on the medium.
+
+        Raises MediumError when the medium does not give it back, CancelledError, and OSError for what says nothing
+        of the medium (no descriptor free, no such file).
+        """
+        try:
+            return self._past_the_cache(path, cancel)
+        except OSError as cause:
+            if not is_bad_medium(cause):
+                raise
+            raise MediumError(path=path, why=cause.strerror or str(cause)) from cause
+
+    def _past_the_cache(self, path: Path, cancel: Event | None) -> ReadBack:
         try:
             return self._digest(path, cancel, direct=True)
         except OSError as cause:
             if cause.errno != errno.EINVAL:
-                raise MediumError(path=path, why=cause.strerror) from cause
-        try:
-            return self._digest(path, cancel, direct=False)
-        except OSError as cause:
-            raise MediumError(path=path, why=cause.strerror) from cause
+                raise
+        return self._digest(path, cancel, direct=False)
 
     def _digest(self, path: Path, cancel: Event | None, *, direct: bool) -> ReadBack:
         flags = os.O_RDONLY | os.O_CLOEXEC | (os.O_DIRECT if direct else 0)
@@ -215,9 +225,16 @@ class Reader:
 
 
 def prove_no_writer(descriptor: int) -> bool:
+    """True when no process has the file open for writing, as far as this file system can tell; see `take_lease`."""
+    return take_lease(descriptor) is not False
+
+
+def take_lease(descriptor: int) -> bool | None:
     """True when no process has the file open for writing: the kernel grants a read lease only then (fcntl(2)).
 
-    The lease is held until `descriptor` is closed; who opens the file for writing meanwhile has to wait.
+    The lease is held until `descriptor` is closed; who opens the file for writing meanwhile has to wait, and after
+    /proc/sys/fs/lease-break-time (45 s) takes it away: ask `lease_holds` again before trusting what was read.
+    None where the file system knows no leases.
     """
     try:
         fcntl.fcntl(descriptor, _F_SETSIG, signal.SIGURG)  # the default signal of a broken lease would end us
@@ -228,7 +245,13 @@ def prove_no_writer(descriptor: int) -> bool:
         if cause.errno not in {errno.EINVAL, errno.ENOTTY, errno.EOPNOTSUPP}:
             raise
         _LOG.warning("this file system knows no leases; writers cannot be excluded")
+        return None
     return True
+
+
+def lease_holds(descriptor: int) -> bool:
+    """Whether nobody has asked to write since `take_lease` said True."""
+    return fcntl.fcntl(descriptor, fcntl.F_GETLEASE) == fcntl.F_RDLCK
 
 
 def make_immutable(path: Path) -> bool:
@@ -252,7 +275,13 @@ def drop_quietly(path: Path) -> None:
         path.unlink()
 
 
-def _explained(path: Path, size: int, cause: OSError) -> VaultError:
+def is_bad_medium(cause: OSError) -> bool:
+    """Whether the error speaks of the stored bytes, and not of this machine's room or rights."""
+    return cause.errno in _BAD_MEDIUM
+
+
+def explained(path: Path, size: int, cause: OSError) -> VaultError:
+    """The refusal of a disk as an error that explains itself."""
     if cause.errno in {errno.ENOSPC, errno.EDQUOT}:
         return DiskFullError(path=path, size=size)
     return MediumError(path=path, why=cause.strerror or str(cause))

@@ -74,9 +74,9 @@ class Vault:
         """Where the dock writes the object of an entry that is not sealed yet."""
         return self.path / "incoming" / f"{entry_id}.part"
 
-    def mismatched_path(self, entry_id: str) -> Path:
-        """Where an object is set aside whose bytes came back from the medium changed."""
-        return self.path / "incoming" / f"{entry_id}.mismatched"
+    def mismatched_path(self, name: str) -> Path:
+        """Where an object is set aside whose bytes came back from the medium changed; `name` is of one attempt."""
+        return self.path / "incoming" / f"{name}.mismatched"
 
     def object_path(self, entry_id: str) -> Path:
         """Where the object of a sealed entry lies; spread over directories by the ULID's random end."""

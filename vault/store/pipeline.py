@@ -86,14 +86,19 @@ class Pipeline:
         stages = [Thread(target=self._seal_all, daemon=True), Thread(target=self._write_all, daemon=True)]
         for stage in stages:
             stage.start()
+        lost: SourceLostError | None = None
         try:
             self._read_all(source, first, count, progress, cancel)
+        except SourceLostError as cause:
+            lost = cause
         finally:
             self._to_seal.put(None)
             for stage in stages:
                 stage.join()
         if self._failure is not None:
-            raise self._failure
+            raise self._failure from lost
+        if lost is not None:
+            raise lost
 
     def _read_all(
         self,

@@ -1,6 +1,6 @@
 // Checks a Sealdock evidence package with Go's own transparency log library and nothing of Sealdock's.
 //
-//	go run data/tools/verify.go [-key VKEY] PACKAGE
+//	GO111MODULE=off GOPATH=/usr/share/gocode go run data/tools/verify.go [-key VKEY] PACKAGE
 //
 //  1. data/checkpoint carries a signature of the key.
 //  2. Every file in data/receipts is a c2sp.org/tlog-proof over exactly that checkpoint, and the entry in its

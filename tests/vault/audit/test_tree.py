@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -120,6 +121,32 @@ def test_a_missing_or_short_bundle_is_named(
         report, _ = audit(log)
     assert [finding.file for finding in report.failures] == [f"log/{name}"]
     assert report.counts["lost"] == width
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def huge(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 2**40)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("make", [pipe, endless, huge])
+@pytest.mark.parametrize("name", ["tile/entries/003", "tile/entries/257.p/208", "tile/0/003", "tile/1/000"])
+def test_what_is_no_file_or_has_no_end_is_named(
+    log: tuple[Path, Checkpoint], name: str, make: Callable[[Path], None]
+) -> None:
+    with altered(log[0] / name, None):
+        make(log[0] / name)
+        report, _ = audit(log)
+        (log[0] / name).unlink()
+    assert [finding.file for finding in report.failures] == [f"log/{name}"]
 
 
 def test_a_bundle_replaced_together_with_its_tile_is_named(log: tuple[Path, Checkpoint]) -> None:

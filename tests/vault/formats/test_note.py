@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,13 @@ LOG, OTHER = SigningKey.generate("sealdock/log"), SigningKey.generate("sealdock/
 
 def test_opens_the_specifications_example() -> None:
     assert open_note(EXAMPLE, [VerifierKey.parse(VKEY)]) == "This is an example message.\n"
+
+
+def test_a_fingerprint_is_the_digest_of_the_raw_key_in_groups_of_four() -> None:
+    raw = b64decode(GO_VKEY.rpartition("+")[2])[1:]
+    groups = VerifierKey.parse(GO_VKEY).fingerprint.split(" ")
+    assert {len(group) for group in groups} == {4}
+    assert "".join(groups) == hashlib.sha256(raw).hexdigest()
 
 
 def test_reads_and_writes_gos_keys() -> None:

@@ -43,6 +43,13 @@ def test_what_is_packed_comes_back_for_every_entry(
         assert packs.body(index) == private.body
 
 
+@pytest.mark.parametrize("slot", [b"x", bytes(KEY_SLOT_SIZE - 1), b"x" * 5000])
+def test_a_slot_never_reaches_its_neighbour(slot: bytes) -> None:
+    for private in (Private(object_slot=slot), Private(b"x", slot)):
+        with pytest.raises(ValueError, match="184 bytes or none"):
+            encode_slots([private])
+
+
 def test_slots_lie_where_the_format_says(tmp_path: Path) -> None:
     body, sealed = b"b" * KEY_SLOT_SIZE, b"o" * KEY_SLOT_SIZE
     raw = encode_slots([Private(), Private(b"x", body, sealed)])

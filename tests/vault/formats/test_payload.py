@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,9 @@ from vault.formats.payload import (
     seal_payload,
     sealed_size,
 )
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 FILE_KEY, NONCE = b"k" * 16, b"n" * 16
 SIZES = [
@@ -197,6 +201,35 @@ def test_a_failed_opening_leaks_no_descriptor(tmp_path: Path) -> None:
         with pytest.raises(PayloadError):
             PayloadReader.open(path, FILE_KEY, NONCE)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_the_rest_comes_in_one_piece(tmp_path: Path) -> None:
+    """Without a size the base class reads 8 KiB at a time; a film of hours would take hours."""
+    content, sizes = pattern(9 * CHUNK_SIZE + 5), list[int]()
+    path = stored(tmp_path, seal_payload(FILE_KEY, NONCE, content))
+
+    class Watched(PayloadReader):
+        def readinto(self, buffer: WriteableBuffer) -> int:
+            sizes.append(memoryview(buffer).nbytes)
+            return super().readinto(buffer)
+
+    with Watched.open(path, FILE_KEY, NONCE) as reader:
+        assert reader.read(7) == content[:7]
+        assert reader.read() == content[7:]
+        assert reader.read() == b""
+        assert sizes == [7, len(content) - 7, 0]
+        reader.seek(5, os.SEEK_END)
+        assert reader.readall() == b""
+    with pytest.raises(ValueError, match="closed"):
+        reader.readall()
+
+
+def test_a_sealer_says_whether_the_last_chunk_was_sealed() -> None:
+    sealer, out = ChunkSealer(FILE_KEY, NONCE), bytearray(2 * CHUNK_SIZE)
+    sealer.seal(bytes(CHUNK_SIZE), out, final=False)
+    assert not sealer.is_finished
+    sealer.seal(b"end", out, final=True)
+    assert sealer.is_finished
 
 
 @given(st.binary(max_size=200))

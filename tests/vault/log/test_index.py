@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 from crash.house import PASSPHRASE, House
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from core.db import Base, Database
 from vault.formats.proof import Receipt
+from vault.log.edge import LogDamagedError
 from vault.log.index import EntryAbout, EntryRow, ReceiptRow, custody, receipt_of, reindex
 from vault.log.outbox import AppliedEntry, OutboxRow, RowState
 from vault.log.submission import Draft
-from vault.log.writer import LogDamagedError
 from vault.store.keys import Keyring
 
 
@@ -141,6 +141,39 @@ def test_what_still_waits_is_projected_again_behind_the_log(used: House) -> None
     assert "waits" in row.words
     used.settle()
     assert used.row(waiting).state == RowState.SEQUENCED
+
+
+def test_an_entry_that_cannot_be_projected_is_counted_and_the_rest_comes_back(
+    used: House, empty: Database
+) -> None:
+    before = contents(used.db, Row)[0]
+
+    def cannot(_session: Session, entry: AppliedEntry) -> None:
+        str(entry.leaf.facts["rendition"])
+
+    used.projections.on("view", cannot)
+    found = reindex(used.vault, used.keyring, empty, used.projections)
+    assert [used.reader.leaf(index).type for index in found.unprojected] == ["view"]
+    assert contents(empty, Row)[0] == [row for row in before if row[1] != "view"]
+
+
+def test_noise_that_waits_does_not_stop_a_reindex(used: House) -> None:
+    waiting = used.case()
+    with used.db.writing() as session:
+        session.execute(update(OutboxRow).where(OutboxRow.id == waiting).values(note="noise", body=[]))
+    assert reindex(used.vault, used.keyring, used.db, used.projections).entries == used.reader.size
+
+
+def test_a_reindex_leaves_no_plaintext_in_the_outbox(used: House) -> None:
+    with used.db.writing() as session:
+        for row in session.scalars(select(OutboxRow)):
+            row.state, row.entry_index, row.body = (
+                RowState.PENDING,
+                None,
+                {"salt": "", "fields": {"title": "x"}},
+            )
+    reindex(used.vault, used.keyring, used.db, used.projections)
+    assert [row.body for row in used.rows()] == [None] * 4
 
 
 def test_an_older_database_learns_what_became_of_its_submissions(used: House) -> None:

@@ -14,10 +14,10 @@ from vault.formats.merkle import TileError
 from vault.formats.note import NoteSignatureError, SigningKey
 from vault.formats.pack import PackError, Private
 from vault.formats.proof import Receipt
+from vault.log.edge import LogDamagedError
 from vault.log.ledger import LogReader, NoCheckpointError, NoEntryError
 from vault.log.writer import (
     BATCH_LIMIT,
-    LogDamagedError,
     LogFullError,
     LogKeyError,
     LogWriteError,
@@ -197,7 +197,7 @@ def snapshot(vault: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(vault)): path.read_bytes()
         for path in vault.rglob("*")
-        if path.is_file() and path.name != "lock"
+        if path.is_file() and path.name != "lock" and "cut" not in path.parts
     }
 
 

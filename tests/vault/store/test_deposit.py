@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vault.formats.age import CHUNK_SIZE, NONCE_SIZE, PayloadReader, sealed_size
+from vault.store import deposit as deposit_module
 from vault.store import medium
 from vault.store.deposit import Depositor, SourceChangedError, SourceLostError, sweep_incoming
 from vault.store.keys import NoBucketError
@@ -117,6 +118,58 @@ def test_a_recorder_that_was_changed_in_between_is_not_trusted(house: House) -> 
     with pytest.raises(SourceChangedError):
         sealing.take(FlakySource(bytes(content)))
     assert not house.vault.incoming_path(sealing.id).exists()
+
+
+def test_a_recorder_that_ends_where_it_was_lost_was_changed(house: House) -> None:
+    """An object that ended there would have no last chunk, and nobody could ever open it."""
+    content = os.urandom(3 * PLAIN_ROOM)
+    sealing = Depositor(house.vault, house.buffers).begin(BUCKET)
+    with pytest.raises(SourceLostError):
+        sealing.take(FlakySource(content, until=2 * PLAIN_ROOM + 5))
+    assert sealing.done == PLAIN_ROOM
+    with pytest.raises(SourceChangedError, match=f"first {PLAIN_ROOM} bytes"):
+        sealing.take(FlakySource(content[: sealing.done]))
+    assert not house.vault.incoming_path(sealing.id).exists()
+
+
+def test_a_disk_that_failed_while_the_recorder_left_is_not_hidden(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(descriptor: int, content: memoryview, offset: int) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(medium.os, "pwrite", failing)
+    sealing = Depositor(house.vault, house.buffers).begin(BUCKET)
+    with pytest.raises(MediumError) as met:
+        sealing.take(FlakySource(os.urandom(4 * PLAIN_ROOM), until=2 * PLAIN_ROOM + 5))
+    assert isinstance(met.value.__cause__, OSError | SourceLostError)
+    assert not house.vault.incoming_path(sealing.id).exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(errno.EIO, MediumError), (errno.ENOSPC, DiskFullError), (errno.EMFILE, MediumError)],
+)
+def test_a_disk_that_cannot_make_the_name_durable_is_named(
+    house: House, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    def failing(_: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(deposit_module, "fsync_directory", failing)
+    with pytest.raises(error, match=r"incoming/.*\.part"):
+        house.deposit(b"a photograph")
+
+
+def test_a_part_that_cannot_be_removed_does_not_hide_the_cause(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(deposit_module, "drop_quietly", failing)
+    with pytest.raises(SourceLostError):
+        Depositor(house.vault, house.buffers).deposit(FlakySource(b"x" * 10, until=3), BUCKET)
 
 
 def test_a_recorder_that_came_back_shorter_is_not_trusted(house: House) -> None:

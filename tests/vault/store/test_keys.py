@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import threading
 from datetime import UTC, datetime, timedelta, timezone
@@ -21,6 +23,7 @@ from vault.founding import (
     initialise,
 )
 from vault.log.ledger import LogReader
+from vault.store import keys
 from vault.store.keys import (
     BodyError,
     Keyring,
@@ -31,6 +34,7 @@ from vault.store.keys import (
     ensure_bucket,
     open_body,
 )
+from vault.store.medium import DiskFullError, MediumError
 from vault.store.objects import NoVaultError, Vault
 
 
@@ -145,10 +149,46 @@ def test_a_bucket_is_made_once_however_many_ask(house: House) -> None:
     assert not [path for path in buckets.iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b"])
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b", "a\0b"])
 def test_a_bucket_name_is_no_path(house: House, name: str) -> None:
-    with pytest.raises(EntryError):
-        ensure_bucket(house.vault, name)
+    for ask in (ensure_bucket, bucket_recipient):
+        with pytest.raises(EntryError):
+            ask(house.vault, name)
+
+
+def test_a_bucket_that_is_found_is_made_durable_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever made it may have died before its name was durable, and nothing sealed to it would open."""
+    place = house.vault.keys_path / "buckets/facts"
+    synced: list[Path] = []
+    monkeypatch.setattr(keys, "fsync_directory", synced.append)
+    for _ in range(2):
+        ensure_bucket(house.vault, "facts")
+    assert synced == [place, place.parent]
+
+
+@pytest.mark.parametrize(("code", "error"), [(errno.ENOSPC, DiskFullError), (errno.EIO, MediumError)])
+def test_a_disk_that_refuses_a_new_months_bucket_says_so(
+    house: House, monkeypatch: pytest.MonkeyPatch, code: int, error: type[Exception]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(keys, "create_once", refuse)
+    with pytest.raises(error, match="A-2027-02"):
+        ensure_bucket(house.vault, "A-2027-02")
+    monkeypatch.undo()
+    assert ensure_bucket(house.vault, "A-2027-02").startswith("age1")
+
+
+def test_a_recipient_that_cannot_be_read_is_no_lost_bucket(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(MediumError, match="Too many open files"):
+        bucket_recipient(house.vault, "facts")
 
 
 def test_a_missing_bucket_is_named(house: House) -> None:
