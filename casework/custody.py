@@ -9,28 +9,30 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from casework.disclosure import Disclosure
 from casework.exhibit import CaseLink
 from casework.package.content import CustodyExtract, CustodyStatement
-from casework.people import actor_name
-from casework.viewing import Viewing
+from casework.people import ActorName
+from casework.viewing import Rendition, Viewing
 from core.canonical import decode, encode
 from core.clock import parse_stamp, stamp
 from vault.formats.entry import Leaf
 from vault.formats.note import Note
-from vault.log.index import custody
+from vault.log.index import EntryAbout, EntryRow, custody
 from vault.log.ledger import LogReader
 from vault.log.outbox import OutboxRow, RowState
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run these (OWASP, CSV injection)
+PAGE_SIZE = 200  # lines of one page
+_Placed = tuple[int | None, Leaf]
 CSV_COLUMNS = ("entry", "index", "at", "type", "by", "actor", "actor_name", "reason", "facts")
 
 
@@ -54,6 +56,16 @@ class CustodyLine:
         return self.index is not None
 
 
+@dataclass(frozen=True)
+class ChainPage:
+    """A part of a chain, oldest first; `next_after` asks for the lines behind it."""
+
+    lines: list[CustodyLine]
+    entries: int  # all there are, shown or not
+    in_lists: int  # of them, how many only say that a still was seen in a list
+    next_after: int | None
+
+
 def chain(session: Session, log: LogReader, subject_id: str) -> list[CustodyLine]:
     """Every entry about a recording (or a case), oldest first; those that wait come last.
 
@@ -62,9 +74,42 @@ def chain(session: Session, log: LogReader, subject_id: str) -> list[CustodyLine
     found = [(row.index, log.leaf(row.index)) for row in custody(session, subject_id)]
     on_log = {leaf.id for _, leaf in found}
     waiting = [leaf for leaf in _waiting(session, subject_id) if leaf.id not in on_log]
-    leaves = [*found, *((None, leaf) for leaf in waiting)]
-    reasons = _reasons(session, [leaf for _, leaf in leaves])
-    return [_line(session, index, leaf, reasons.get(leaf.id)) for index, leaf in leaves]
+    return _lines(session, [*found, *((None, leaf) for leaf in waiting)])
+
+
+def chain_page(
+    session: Session, log: LogReader, subject_id: str, *, types: Collection[str] = (), after: int = -1,
+    with_lists: bool = False,
+) -> ChainPage:  # fmt: skip
+    """Up to two hundred lines behind the entry `after`, of all types or of those named.
+
+    That a still was seen in a list is left out and counted, unless asked for: a recording on the first page of
+    the list gathers such lines by the thousand. What waits stands on the last page. Raises VaultError.
+    """
+    about = _about(subject_id, types)
+    shown = about if with_lists else about.where(EntryRow.id.not_in(_seen_in_lists()))
+    rows = session.scalars(shown.where(EntryRow.index > after).order_by(EntryRow.index).limit(PAGE_SIZE + 1))
+    indexes = [row.index for row in rows]
+    found: list[_Placed] = [(index, log.leaf(index)) for index in indexes[:PAGE_SIZE]]
+    waiting = [leaf for leaf in _unplaced(session, subject_id) if not types or leaf.type in types]
+    in_lists = [leaf for leaf in waiting if _is_seen_in_list(leaf)]
+    if len(indexes) <= PAGE_SIZE:
+        found += [(None, leaf) for leaf in waiting if with_lists or leaf not in in_lists]
+    return ChainPage(
+        lines=_lines(session, found),
+        entries=_count(session, about) + len(waiting),
+        in_lists=_count(session, about.where(EntryRow.id.in_(_seen_in_lists()))) + len(in_lists),
+        next_after=indexes[PAGE_SIZE - 1] if len(indexes) > PAGE_SIZE else None,
+    )
+
+
+def chain_line(session: Session, log: LogReader, subject_id: str, entry_id: str) -> CustodyLine | None:
+    """The line of one entry, None when it is not about the subject. Raises VaultError."""
+    row = session.scalar(_about(subject_id).where(EntryRow.id == entry_id))
+    if row is not None:
+        return _lines(session, [(row.index, log.leaf(row.index))])[0]
+    waiting = [(None, leaf) for leaf in _waiting(session, subject_id) if leaf.id == entry_id]
+    return next(iter(_lines(session, waiting)), None)
 
 
 def as_extract(subject_id: str, lines: Iterable[CustodyLine]) -> CustodyExtract:
@@ -89,20 +134,64 @@ def as_csv(lines: Iterable[CustodyLine]) -> bytes:
     return sheet.getvalue().encode("utf-8-sig")
 
 
-def _line(session: Session, index: int | None, leaf: Leaf, reason: str | None) -> CustodyLine:
-    at = parse_stamp(leaf.time)
-    named = actor_name(session, leaf.actor, at) if leaf.actor else None
-    return CustodyLine(
-        entry_id=leaf.id,
-        index=index,
-        at=at,
-        type=leaf.type,
-        by=leaf.by,
-        actor=leaf.actor,
-        actor_name=named.name if named else None,
-        facts=leaf.facts,
-        reason=reason or None,
-    )
+def _unplaced(session: Session, subject_id: str) -> list[Leaf]:
+    """What waits and has not been placed since the chain was read."""
+    waiting = _waiting(session, subject_id)
+    placed = set(session.scalars(select(EntryRow.id).where(EntryRow.id.in_([leaf.id for leaf in waiting]))))
+    return [leaf for leaf in waiting if leaf.id not in placed]
+
+
+def _about(subject_id: str, types: Collection[str] = ()) -> Select[EntryRow]:
+    joined = select(EntryRow).join(EntryAbout, EntryAbout.index == EntryRow.index)
+    about = joined.where(EntryAbout.subject_id == subject_id)
+    return about.where(EntryRow.type.in_(types)) if types else about
+
+
+def _seen_in_lists() -> Select[str]:
+    return select(Viewing.entry_id).where(Viewing.rendition == Rendition.POSTER.value)
+
+
+def _is_seen_in_list(leaf: Leaf) -> bool:
+    return leaf.type == "view" and leaf.facts.get("rendition") == Rendition.POSTER
+
+
+def _count(session: Session, query: Select[EntryRow]) -> int:
+    return session.scalar(select(func.count()).select_from(query.subquery())) or 0
+
+
+def _lines(session: Session, placed: Sequence[_Placed]) -> list[CustodyLine]:
+    """The lines in words of the tables: names in one query and reasons in three, however many there are."""
+    leaves = [leaf for _, leaf in placed]
+    reasons, names = _reasons(session, leaves), _names(session, leaves)
+    return [
+        CustodyLine(
+            entry_id=leaf.id,
+            index=index,
+            at=parse_stamp(leaf.time),
+            type=leaf.type,
+            by=leaf.by,
+            actor=leaf.actor,
+            actor_name=names.get(leaf.id),
+            facts=leaf.facts,
+            reason=reasons.get(leaf.id) or None,
+        )
+        for index, leaf in placed
+    ]
+
+
+def _names(session: Session, leaves: Sequence[Leaf]) -> dict[str, str]:
+    """What the actor of each entry was called at its time, by entry id."""
+    query = select(ActorName).where(ActorName.account_id.in_({leaf.actor for leaf in leaves if leaf.actor}))
+    known: dict[str, list[ActorName]] = {}
+    for row in session.scalars(query.order_by(ActorName.at, ActorName.entry_id)):
+        known.setdefault(row.account_id, []).append(row)
+    names = {}
+    for leaf in leaves:
+        at = parse_stamp(leaf.time)
+        then = [row.name for row in known.get(leaf.actor or "", ()) if row.at <= at]
+        if then:
+            names[leaf.id] = then[-1]
+    return names
 
 
 def _reasons(session: Session, leaves: Sequence[Leaf]) -> dict[str, str]:

@@ -265,5 +265,5 @@ def _read_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         happened_at, identity = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return parse_stamp(happened_at), str(identity)
-    except (ValueError, TypeError, binascii.Error) as cause:
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error) as cause:
         raise CursorError from cause

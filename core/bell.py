@@ -18,8 +18,12 @@ class Bell:
     def __init__(self, path: Path) -> None:
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(path))
-        path.chmod(0o660)
+        try:
+            self._socket.bind(str(path))
+            path.chmod(0o660)
+        except OSError:
+            self._socket.close()
+            raise
         self._socket.setblocking(False)
 
     def wait(self, timeout_s: float) -> None:

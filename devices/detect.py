@@ -3,7 +3,7 @@
 Invariants: a volume is known by its DEVPATH and its place by ID_PATH, never by sdX names, serials or
 file-system ids, which repeat; each volume arrives once and departs once, whatever the kernel repeats; a
 `remove` of a usb_device, which carries little more than DEVPATH and ID_PATH, takes every volume below it
-along. The volume is whatever carries a file system, a partition or the whole disk.
+along. The volume is whatever carries a file system, or a partition that may.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pyudev
 from core import log
 from devices.error import DetectionError
 
+EXTENDED = frozenset({"0x5", "0xf", "0x85"})  # MBR types of a partition that only holds others
 POLL_S = 0.5  # how soon a detector notices that it should stop
 _log = log.get(__name__)
 
@@ -42,7 +43,10 @@ class DeviceEvent:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A volume is there. `port` is the USB topology path of its bay; `volume` is its DEVPATH."""
+    """A volume is there. `port` is the USB topology path of its bay; `volume` is its DEVPATH.
+
+    `fs_type` is empty for a partition in which no file system is known.
+    """
 
     volume: str
     port: str
@@ -125,8 +129,7 @@ class Classifier:
 
 def _arrival(event: DeviceEvent) -> Arrival | None:
     """The volume that this block device is; None for a disk without a file system, or not on USB."""
-    is_table = event.get("DEVTYPE") == "disk" and event.get("ID_PART_TABLE_TYPE")
-    if not event.get("ID_FS_TYPE") or is_table or "-usb-" not in event.get("ID_PATH"):
+    if "-usb-" not in event.get("ID_PATH") or not _is_volume(event):
         return None
     emulated_by = event.get("SEALDOCK_EMULATED_BY")
     return Arrival(
@@ -141,6 +144,13 @@ def _arrival(event: DeviceEvent) -> Arrival | None:
         model=event.get("ID_MODEL").replace("_", " ").strip(),
         emulated_by=Path(emulated_by) if emulated_by else None,
     )
+
+
+def _is_volume(event: DeviceEvent) -> bool:
+    """A file system, or a partition in which none is known: that may be footage too, so it is not passed over."""
+    if event.get("DEVTYPE") == "partition":
+        return event.get("ID_PART_ENTRY_TYPE") not in EXTENDED
+    return bool(event.get("ID_FS_TYPE")) and not event.get("ID_PART_TABLE_TYPE")
 
 
 class UdevDetector:

@@ -71,6 +71,16 @@ class NotARecorderFileSystemError(DeviceError):
     )
 
 
+class UnknownFileSystemError(DeviceError):
+    """A part of the recorder's disk that nothing here can read: there may be footage in it."""
+
+    code = "devices.no_file_system"
+    sentence = (
+        "A part of {device} holds no file system that is known here. It was not opened, and there may be footage "
+        "in it; ask a custodian before the recorder is used again."
+    )
+
+
 class DepartedError(DeviceError, OSError):
     """The recorder is gone: what the kernel says with ENODEV or EIO, and what emulation says the same way."""
 

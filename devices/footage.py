@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from devices.profile import Footage, Profile
+from devices.profile import SMALL, Footage, Profile
 from devices.recorder import Medium
 
 
@@ -36,10 +36,13 @@ def read_name(profile: Profile, shown_path: str) -> NameFacts:
     return NameFacts(media=media)
 
 
-def is_ignored(profile: Profile, shown_path: str) -> bool:
+def is_ignored(profile: Profile, shown_path: str, size: int = 0) -> bool:
     """Whether the profile leaves this path out altogether; a directory's path ends in `/`."""
-    is_directory = shown_path.endswith("/")
-    patterns = profile.ignore.directories if is_directory else profile.ignore.files
+    ignore = profile.ignore
+    if shown_path.endswith("/"):
+        patterns = ignore.directories
+    else:
+        patterns = ignore.files + (ignore.small_files if size <= SMALL else ())
     return any(re.fullmatch(pattern, shown_path.rstrip("/")) for pattern in patterns)
 
 

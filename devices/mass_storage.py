@@ -15,12 +15,17 @@ from pathlib import Path
 from threading import Event
 
 from devices.error import DepartedError
+from devices.fault import error_count
 from devices.footage import is_ignored, read_name
 from devices.match import Layout
 from devices.name import show
 from devices.profile import Profile
 from devices.recorder import Identity, RefusedFile, SourceFile
 from devices.tree import Entry, Kind, Refusal, Tree
+
+UNREADABLE = frozenset({Refusal.UNREADABLE, Refusal.UNREADABLE_DIRECTORY})
+# stands in a listing during which the disk failed without any call failing: something may be missing from it
+WHOLE_TREE_IN_DOUBT = Entry(b"/", Kind.REFUSED, reason=Refusal.UNREADABLE_DIRECTORY)
 
 
 class Presence:
@@ -70,11 +75,14 @@ class Medium:
         self.presence.check()
         tree = Tree(self.root)
         try:
+            before = error_count(tree.device)
             entries = tuple(tree.walk())
+            self.presence.check()  # a dead mount lists as empty: only an unbroken presence makes a listing true
+            if error_count(tree.device) != before and not any(e.reason in UNREADABLE for e in entries):
+                entries = (WHOLE_TREE_IN_DOUBT, *entries)
         except BaseException:
             tree.close()
             raise
-        self.presence.check()  # a dead mount lists as empty: only an unbroken presence makes a listing true
         return Listing(self, tree, entries)
 
 
@@ -111,6 +119,13 @@ class MassStorage:
         self.profile_id = profile.id
         self.identity = self._identify()
 
+    @property
+    def ignored(self) -> int:
+        """How many files the profile leaves out."""
+        left_out: set[bytes] = set()
+        out = [entry for entry in self._listing.entries if self._leaves_out(entry, left_out)]
+        return sum(entry.kind is not Kind.DIRECTORY for entry in out)
+
     def files(self) -> Iterator[SourceFile | RefusedFile]:
         """Files and refusals in the order of the listing; what the profile ignores is left out."""
         left_out: set[bytes] = set()
@@ -141,7 +156,7 @@ class MassStorage:
 
     def _leaves_out(self, entry: Entry, left_out: set[bytes]) -> bool:
         is_below = entry.path.rpartition(b"/")[0] in left_out
-        out = is_below or is_ignored(self._profile, entry.shown_path)
+        out = is_below or is_ignored(self._profile, entry.shown_path, entry.size)
         if out and entry.kind is Kind.DIRECTORY:
             left_out.add(entry.path)
         return out

@@ -21,6 +21,9 @@ from devices.error import ProfileError, UnknownProfileError
 from devices.recorder import Medium
 
 SHIPPED = Path(__file__).resolve().parent.parent / "firmware_profiles"
+SMALL = (
+    4096  # bytes: what a computer writes beside a file (AppleDouble, RFC 1740) with no resource fork in it
+)
 FIELDS = frozenset({"serial", "officer", "start", "part"})
 
 
@@ -111,9 +114,14 @@ class Extensions(_Table):
 
 
 class Ignore(_Table):
-    """What is not even listed: the rubbish that computers leave on cards. Patterns fit the whole path."""
+    """What is left out and only counted: the rubbish that computers leave on cards. Patterns fit the whole path.
+
+    `small_files` are left out up to 4096 bytes, as AppleDouble files are; a larger one of such a name is taken.
+    Folders into which people or repairs move footage (recycle bins, LOST.DIR) are never named here.
+    """
 
     files: tuple[Pattern, ...] = ()
+    small_files: tuple[Pattern, ...] = ()
     directories: tuple[Pattern, ...] = ()
 
 

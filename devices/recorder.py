@@ -93,6 +93,11 @@ class Recorder(Protocol):
     profile_id: str
     transport: str
 
+    @property
+    def ignored(self) -> int:
+        """How many files the profile leaves out; the session's entry says it."""
+        ...
+
     def files(self) -> Iterator[SourceFile | RefusedFile]:
         """Everything on the medium that is not ignored by the profile, in a stable order."""
         ...

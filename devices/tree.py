@@ -11,10 +11,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 
 from devices.name import is_safe_part, show
@@ -83,14 +84,17 @@ class Tree:
         self._device = os.fstat(self._root).st_dev
         self._max_depth, self._max_entries = max_depth, max_entries
 
-    def walk(self, is_ignored: Callable[[str], bool] = lambda _path: False) -> Iterator[Entry]:
+    @property
+    def device(self) -> int:
+        """The device number (st_dev) of the file system that the tree is on."""
+        return self._device
+
+    def walk(self) -> Iterator[Entry]:
         """Every entry, folder by folder, names in byte order. Raises OSError only when the medium is gone."""
         folders, seen = [b""], 0
         while folders:
             folder = folders.pop()
-            for entry in self._list(folder):
-                if is_ignored(entry.shown_path):
-                    continue
+            for entry in self._list(folder, self._max_entries - seen):
                 seen += 1
                 if seen > self._max_entries:
                     yield Entry(entry.path, Kind.REFUSED, reason=Refusal.TOO_MANY)
@@ -139,14 +143,15 @@ class Tree:
             here = below
         return here
 
-    def _list(self, folder: bytes) -> list[Entry]:
+    def _list(self, folder: bytes, left: int) -> list[Entry]:
+        """One folder's entries; of a folder with more than `left`, one more than that."""
         try:
             descriptor = self._descend(folder.split(b"/") if folder else [])
         except OSError as cause:
             return [_unreadable(folder, cause)]
         try:
             with os.scandir(descriptor) as found:
-                names = sorted(os.fsencode(entry.name) for entry in found)
+                names = sorted(os.fsencode(entry.name) for entry in islice(found, left + 1))
             return [self._look(descriptor, folder, name) for name in names]
         except OSError as cause:
             return [_unreadable(folder, cause)]

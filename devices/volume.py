@@ -14,7 +14,7 @@ from core import log
 from devices.block import attached, probe, run
 from devices.detect import Arrival
 from devices.emulation import EmulatedPresence, Plug, read_plug
-from devices.error import DeviceError, NotMountableError
+from devices.error import DeviceError, NotMountableError, UnknownFileSystemError
 from devices.mass_storage import Medium, Presence
 from devices.mount import Mount, mount_read_only, prepared
 from devices.recorder import Identity
@@ -32,7 +32,9 @@ def presence_of(arrival: Arrival) -> Presence:
 
 
 def open_volume(arrival: Arrival, presence: Presence, mounts: Path) -> Medium:
-    """Mount the volume read-only and give its tree. Raises DeviceError."""
+    """Mount the volume read-only and give its tree. Raises DeviceError; UnknownFileSystemError untouched."""
+    if not arrival.fs_type:
+        raise UnknownFileSystemError(device=arrival.shown)
     if arrival.emulated_by is None:
         mount = _mount_device(arrival, mounts)
     else:

@@ -1,22 +1,25 @@
 """One bay: recorders come, are recognised, pulled, and go.
 
-Invariants: at most one recorder is read at a time in a bay, on the bay's own thread; a tile is green only
-after an offload that ended without a failure and while that recorder is still there; whatever goes wrong ends
-as a tile with a sentence, never as a dead thread.
+Invariants: at most one volume is read at a time in a bay, on the bay's own thread; a recorder may show several
+volumes, so the tile's last word is the worst of all that are there, and it is green only when none waits and
+every one of them was sealed without a failure; whatever goes wrong ends as a tile with a sentence, never as a
+dead thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Lock, Thread
+from secrets import token_hex
+from threading import Event, Lock, Thread, current_thread
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from core import log
 from core.errors import SealdockError
 from devices.detect import Arrival, Departure
-from devices.error import DepartedError, UnknownRecorderError
+from devices.error import DepartedError, UnknownFileSystemError, UnknownRecorderError
 from devices.mass_storage import Presence
 from devices.match import match
 from devices.profile import Profile
@@ -26,10 +29,23 @@ from ingest.copying import SealingLine
 from ingest.docking import Circumstance, Origin, release_session
 from ingest.error import DockFaultError, SomeFilesNotTakenError, UnpluggedError
 from ingest.offload import Offload, Outcome
-from ingest.status import Message, Tile, TileState
+from ingest.status import BayStatus, Message, Tile, TileState
 from vault.store.medium import CancelledError
 
 OfficerName = Callable[[str], str | None]
+BEST_TO_WORST = (
+    TileState.SEALED,
+    TileState.PARTIAL,
+    TileState.INTERRUPTED,
+    TileState.UNKNOWN,
+    TileState.FAULT,
+)
+NOT_A_FAULT = {
+    UnknownRecorderError: TileState.UNKNOWN,
+    UnknownFileSystemError: TileState.UNKNOWN,
+    UnpluggedError: TileState.INTERRUPTED,
+}
+SUMMED = ("files_done", "files_total", "bytes_done", "bytes_total")  # over the volumes of one recorder
 _log = log.get(__name__)
 
 
@@ -45,13 +61,15 @@ class Workplace:
     resumed: Callable[[str, int], None]  # this session goes on in this bay
 
 
-@dataclass
+@dataclass(eq=False)
 class Stay:
-    """One volume in the bay. `session_id` from the moment it has a session."""
+    """One volume in the bay. `session_id` from the moment it has a session; `verdict`: the tile as it ended."""
 
     arrival: Arrival
     presence: Presence
     session_id: str | None = None
+    verdict: BayStatus | None = None
+    is_over: bool = False  # read to its end, however that was
 
 
 class Bay:
@@ -61,15 +79,20 @@ class Bay:
         self.number, self.tile, self._place = number, tile, workplace
         self._stays: dict[str, Stay] = {}
         self._waiting: list[Stay] = []
+        self._reading: Stay | None = None
+        self._interrupted: BayStatus | None = None  # stays said until something else is plugged in
         self._thread: Thread | None = None
         self._lock = Lock()
 
     def arrive(self, arrival: Arrival) -> None:
         """A volume was plugged in; it is pulled now, or after the one before it."""
+        stay = Stay(arrival, presence_of(arrival))
         with self._lock:
-            stay = Stay(arrival, presence_of(arrival))
             self._stays[arrival.volume] = stay
             self._waiting.append(stay)
+            self._interrupted = None
+            if self._reading is None:
+                self._recognise(stay)
             if self._thread is None:
                 self._thread = Thread(target=self._work, name=f"bay-{self.number}", daemon=True)
                 self._thread.start()
@@ -83,14 +106,15 @@ class Bay:
             stay.presence.depart()
             if stay in self._waiting:
                 self._waiting.remove(stay)
-            is_idle = self._thread is None
-        if is_idle:
-            self._clear(stay)
+        if stay.is_over:
+            self._release(stay)
+        with self._lock:
+            self._settle()
 
     def active_session(self) -> str | None:
         """The session being worked on, if any."""
         with self._lock:
-            return next((stay.session_id for stay in self._stays.values() if self._thread), None)
+            return self._reading.session_id if self._reading else None
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the bay's thread; True when it is done."""
@@ -100,34 +124,42 @@ class Bay:
         return thread is None or not thread.is_alive()
 
     def _work(self) -> None:
-        while True:
-            with self._lock:
-                if not self._waiting:
-                    self._thread = None
-                    return
-                stay = self._waiting.pop(0)
-            self._dock(stay)
-
-    def _dock(self, stay: Stay) -> None:
-        """Pull one volume; every way it can end is a tile."""
-        arrival = stay.arrival
-        self.tile.clear(TileState.RECOGNISING, recorder_serial=arrival.serial or None)
+        """One volume after the other; the thread ends only when none waits, and the bay then knows it."""
         try:
-            outcome = self._offload(stay)
+            while stay := self._next():
+                self._end(stay, self._dock(stay))
+        finally:
+            with self._lock:
+                if self._thread is current_thread():
+                    self._thread, self._reading = None, None
+
+    def _next(self) -> Stay | None:
+        with self._lock:
+            if not self._waiting:
+                self._thread = None
+                return None
+            self._reading = self._waiting.pop(0)
+            return self._reading
+
+    def _dock(self, stay: Stay) -> BayStatus | None:
+        """Pull one volume; the tile's word about it, None when it left before there was one."""
+        self._recognise(stay)
+        try:
+            return self._judge(self._offload(stay))
         except CancelledError:
-            self.tile.show(state=TileState.INTERRUPTED, message=None)
-        except (UnpluggedError, UnknownRecorderError) as cause:
-            is_unknown = isinstance(cause, UnknownRecorderError)
-            self._end(stay, TileState.UNKNOWN if is_unknown else TileState.INTERRUPTED, cause)
+            return self._say(TileState.INTERRUPTED)
         except DepartedError:
-            self._clear(stay)
+            return None
         except SealdockError as cause:
-            self._end(stay, TileState.FAULT, cause)
-        except Exception as cause:  # noqa: BLE001  # whatever it is, the other bays go on and the tile says so
-            _log.exception("the bay met an unknown error", bay=self.number)
-            self._end(stay, TileState.FAULT, DockFaultError(why=f"{type(cause).__name__}: {cause}"))
-        else:
-            self._finish(stay, outcome)
+            named = (state for kind, state in NOT_A_FAULT.items() if isinstance(cause, kind))
+            return self._say(next(named, TileState.FAULT), cause)
+        except Exception:  # noqa: BLE001  # whatever it is, the other bays go on and the tile says so
+            fault = DockFaultError(reference=token_hex(3).upper())
+            _log.exception("the bay met an unknown error", bay=self.number, **fault.parameters)
+            return self._say(TileState.FAULT, fault)
+
+    def _recognise(self, stay: Stay) -> None:
+        self.tile.clear(TileState.RECOGNISING, recorder_serial=stay.arrival.serial or None)
 
     def _offload(self, stay: Stay) -> Outcome:
         listing = None
@@ -165,29 +197,63 @@ class Bay:
         )
         return offload.run()
 
-    def _finish(self, stay: Stay, outcome: Outcome) -> None:
+    def _judge(self, outcome: Outcome) -> BayStatus:
         total = len(outcome.sealed) + len(outcome.known) + len(outcome.failures)
-        if outcome.failures:
-            short = SomeFilesNotTakenError(failed=len(outcome.failures), total=total)
-            self._end(stay, TileState.PARTIAL, short)
-        else:
-            self._end(stay, TileState.SEALED, None)
+        if not outcome.failures:
+            return self._say(TileState.SEALED)
+        return self._say(TileState.PARTIAL, SomeFilesNotTakenError(failed=len(outcome.failures), total=total))
 
-    def _end(self, stay: Stay, state: TileState, cause: SealdockError | None) -> None:
-        """The tile's last word; a recorder that has left meanwhile leaves an empty bay, or an amber one."""
+    def _say(self, state: TileState, cause: SealdockError | None = None) -> BayStatus:
+        """The tile as it is to end for this volume; it is shown once no other waits."""
         if cause is not None:
             _log.warning("docking ended", bay=self.number, state=state.value, code=cause.code, why=str(cause))
-        self.tile.show(
-            state=state, message=Message.of(cause) if cause else None, file=None, seconds_left=None,
-            bytes_per_second=0,
+        return self.tile.status.model_copy(
+            update={
+                "state": state, "message": Message.of(cause) if cause else None, "file": None,
+                "seconds_left": None, "bytes_per_second": 0,
+            }
         )  # fmt: skip
-        if not stay.presence.is_here():
-            self._clear(stay)
 
-    def _clear(self, stay: Stay) -> None:
-        """The recorder is gone. What was interrupted stays on the tile until something else is plugged in."""
-        if stay.session_id is not None:
-            with suppress(SealdockError), self._place.line.db.writing() as session:
-                release_session(session, stay.session_id)
-        if self.tile.status.state is not TileState.INTERRUPTED:
+    def _end(self, stay: Stay, verdict: BayStatus | None) -> None:
+        """One volume is done with; its session is released when it has left meanwhile."""
+        with self._lock:
+            stay.verdict, stay.is_over = verdict, True
+            if verdict is not None and verdict.state is TileState.INTERRUPTED:
+                self._interrupted = verdict
+            has_left = self._stays.get(stay.arrival.volume) is not stay
+        if has_left:
+            self._release(stay)
+        with self._lock:
+            self._reading = None
+            self._settle()
+
+    def _settle(self) -> None:
+        """The tile's last word, once nothing is read and nothing waits; the lock is held."""
+        if self._reading is not None or self._waiting:
+            return
+        if self.tile.status.state is TileState.EMPTY:
+            self._interrupted = None  # its recorder goes on in another bay
+        here = [s.verdict for s in self._stays.values() if s.verdict and s.presence.is_here()]
+        said = [*here, *([self._interrupted] if self._interrupted else [])]
+        if not said:
             self.tile.clear()
+            return
+        worst = max(said, key=lambda status: BEST_TO_WORST.index(status.state))
+        done = (
+            {name: sum(getattr(status, name) for status in here) for name in SUMMED} if worst in here else {}
+        )
+        self.tile.show(**(worst.model_dump() | {"message": worst.message} | done))
+
+    def _release(self, stay: Stay) -> None:
+        """The recorder was taken away after its session had ended."""
+        if stay.session_id is None:
+            return
+        try:
+            with self._place.line.db.writing() as session:
+                release_session(session, stay.session_id)
+        except (SealdockError, SQLAlchemyError, OSError) as cause:
+            _log.error(
+                "a session could not be released; the next start does",
+                session=stay.session_id,
+                why=str(cause),
+            )

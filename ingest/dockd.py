@@ -2,12 +2,12 @@
 
 Invariants: a recorder outside a mapped bay is never opened; when `run` is told to stop, every bay ends its
 file cleanly and every session is one that the next start goes on with; detection of real recorders failing
-(no udev here) is said and does not keep the rest from working.
+(no udev here), a full disk and a database that is away are said and do not keep the rest from working.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -62,18 +62,29 @@ class Dockd:
         }
         self._sightings: SimpleQueue[Sighting] = SimpleQueue()
         self._reconciled_at = 0.0
+        self._troubles: dict[str, str] = {}  # by step: what was said of it last
 
     def run(self, stop: Event) -> None:
         """Work until `stop`; then stop all bays and return."""
         sweep(self._mounts)
         recover(self._line.db, self._line.vault)
-        self.board.flush(now=True)
+        self._attempt(self._show)
         self._start()
         while not stop.is_set():
-            self._hear()
-            self._reconcile()
-            self.board.flush()
+            for step in (self._hear, self._reconcile, self.board.flush):
+                self._attempt(step)
         self._finish()
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        """One step of a turn; a full disk or a database that is away is said once and tried again, not died of."""
+        try:
+            step()
+        except Exception as cause:  # noqa: BLE001  # whatever it is, recorders are still to be heard
+            if self._troubles.get(step.__name__) != str(cause):
+                _log.exception("the dock goes on without a step of its work", step=step.__name__)
+            self._troubles[step.__name__] = str(cause)
+        else:
+            self._troubles.pop(step.__name__, None)
 
     def _start(self) -> None:
         for detector in self._detectors:
@@ -117,9 +128,12 @@ class Dockd:
     def _reconcile(self) -> None:
         if monotonic() - self._reconciled_at < RECONCILE_EVERY_S:
             return
+        self._reconciled_at = monotonic()
         busy = {session for bay in self._bays.values() if (session := bay.active_session())}
         reconcile(self._line.db, self._line.vault.verifier, busy)
-        self._reconciled_at = monotonic()
+
+    def _show(self) -> None:
+        self.board.flush(now=True)
 
     def _finish(self) -> None:
         self._stop.set()
@@ -129,4 +143,4 @@ class Dockd:
         if self._inbox is not None:
             self._inbox.join(STOP_S)
         self._line.parked.abandon_all()
-        self.board.flush(now=True)
+        self._attempt(self._show)

@@ -7,6 +7,7 @@ anything less is `partial` with the failures named.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,16 +15,20 @@ from enum import StrEnum
 from sqlalchemy import JSON, BigInteger, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from core.canonical import Json
+from core.canonical import Json, encode
 from core.clock import new_id, utc_now
 from core.db import Base, UtcDateTime
 from core.states import Machine, advance
-from devices.recorder import Recorder
+from devices.recorder import Recorder, SourceFile
+from ingest.recording import UNFINISHED, IngestRecording
 from vault.log.outbox import Submitter
 from vault.log.submission import Draft
 
 ABOUT_LIMIT = 256  # recordings named by the session's entry; each names its session anyway
-FAILURES_LIMIT = 500  # failures kept with the session's entry
+FAILURES_BYTES = (
+    256 * 1024
+)  # of failures kept with the session's entry, whose body may have four times as much
+CANDIDATES = 16  # interrupted sessions that one recorder is compared with, the latest first
 
 
 class Origin(StrEnum):
@@ -120,9 +125,14 @@ def open_session(session: Session, recorder: Recorder, circumstance: Circumstanc
 
 
 def finish_session(
-    session: Session, submitter: Submitter, row: DockingSession, recordings: list[str], failures: list[Json]
+    session: Session,
+    submitter: Submitter,
+    row: DockingSession,
+    recordings: list[str],
+    failures: list[Json],
+    ignored: int = 0,
 ) -> None:
-    """Close the session and put its entry on the way to the log."""
+    """Close the session and put its entry on the way to the log; `ignored` files were left out by the profile."""
     outcome = S.PARTIAL if failures else S.COMPLETE
     move(session, row, "fall_short" if failures else "complete", f"{len(failures)} failures")
     row.failures, row.ended_at = failures, utc_now()
@@ -135,10 +145,19 @@ def finish_session(
             facts={"files": row.files, "bytes": row.bytes, "outcome": outcome.value, "session": row.id},
             body={
                 "recorder_serial": row.recorder_serial, "officer_number": row.officer_number, "bay": row.bay,
-                "profile": row.profile, "transport": row.transport, "failures": failures[:FAILURES_LIMIT],
+                "profile": row.profile, "transport": row.transport, "ignored": ignored,
+                "failures": _first_of(failures), "failures_total": len(failures),
             },
         ),
     )  # fmt: skip
+
+
+def never_sealed(session: Session, session_id: str, on_medium: Collection[bytes]) -> list[str]:
+    """Shown paths of what an earlier run of this session found, and neither the log nor the medium has."""
+    unfinished = select(IngestRecording).where(
+        IngestRecording.session_id == session_id, IngestRecording.state.in_(UNFINISHED)
+    )
+    return [row.shown_path for row in session.scalars(unfinished) if row.path not in on_medium]
 
 
 def interrupt_session(session: Session, row: DockingSession, reason: str) -> None:
@@ -154,7 +173,10 @@ def release_session(session: Session, session_id: str) -> None:
 
 
 def _interrupted(session: Session, recorder: Recorder, circumstance: Circumstance) -> DockingSession | None:
-    """The latest interrupted session of this recorder; one without a serial is known only by its bay."""
+    """The latest interrupted session that this recorder can go on with.
+
+    A serial may repeat or be missing, so what is on the recorder decides: one of its files must be of that session.
+    """
     wanted = (
         select(DockingSession)
         .where(
@@ -167,4 +189,25 @@ def _interrupted(session: Session, recorder: Recorder, circumstance: Circumstanc
     )
     if not recorder.identity.serial:
         wanted = wanted.where(DockingSession.bay == circumstance.bay)
-    return session.scalars(wanted.limit(1)).first()
+    candidates = list(session.scalars(wanted.limit(CANDIDATES)))
+    if not candidates:
+        return None
+    here = {(f.path, f.size, f.modified_at) for f in recorder.files() if isinstance(f, SourceFile)}
+    return next((row for row in candidates if _fits(session, row, here)), None)
+
+
+def _fits(session: Session, row: DockingSession, here: set[tuple[bytes, int, datetime | None]]) -> bool:
+    """Whether the medium holds a file of the session; a session without any is known only by its serial."""
+    rows = list(session.scalars(select(IngestRecording).where(IngestRecording.session_id == row.id)))
+    return any(recording.identity in here for recording in rows) if rows else bool(row.recorder_serial)
+
+
+def _first_of(failures: list[Json]) -> list[Json]:
+    """As many as an entry's body has room for."""
+    room, kept = FAILURES_BYTES, list[Json]()
+    for failure in failures:
+        room -= len(encode(failure))
+        if room < 0:
+            break
+        kept.append(failure)
+    return kept

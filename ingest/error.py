@@ -92,6 +92,16 @@ class SomeFilesNotTakenError(IngestError):
     )
 
 
+class NoLongerThereError(IngestError):
+    """A file that this session found and never sealed, and that its recorder does not hold any more."""
+
+    code = "ingest.no_longer_there"
+    sentence = (
+        "{path} was found when this recorder was docked before, was not sealed, and is not on it any more. Keep "
+        "the recorder and ask a custodian."
+    )
+
+
 class UnpluggedError(IngestError):
     """The recorder left, or the dock was stopped, before everything was sealed."""
 
@@ -111,10 +121,10 @@ class NotAFolderError(IngestError):
 
 
 class DockFaultError(IngestError):
-    """A mistake of this program; the recorder is left alone."""
+    """A mistake of this program; the recorder is left alone. Its text is for the log only: it may name files."""
 
     code = "ingest.fault"
     sentence = (
-        "The dock met an error it does not know ({why}). Nothing on the recorder was changed; take it out "
-        "and dock it again, and tell the administrator if it comes back."
+        "The dock met an error it does not know. Nothing on the recorder was changed; take it out and dock it "
+        "again, and if it comes back tell the administrator its number in the log: {reference}."
     )

@@ -18,8 +18,16 @@ from core.errors import SealdockError
 from devices.profile import Profile
 from devices.recorder import Recorder
 from ingest.copying import DEPARTURE_S, Copying, SealingLine
-from ingest.docking import Circumstance, DockingSession, finish_session, interrupt_session, open_session
+from ingest.docking import (
+    Circumstance,
+    DockingSession,
+    finish_session,
+    interrupt_session,
+    never_sealed,
+    open_session,
+)
 from ingest.error import (
+    NoLongerThereError,
     NotSealedError,
     RefusedFileError,
     SealingStalledError,
@@ -35,6 +43,10 @@ from vault.store.medium import CancelledError
 COPIES = 3  # a disk that gives back other bytes three times is broken, not unlucky
 STALLED_S = 30.0  # a commit takes milliseconds; after half a minute somebody should look at vaultd
 LOOK_EVERY_S = 0.02
+MANY = 500  # answers that one query gives
+SETTLE_EVERY_S = (
+    0.1  # while files are copied: asking after each of 60,000 would ask for all that wait each time
+)
 _log = log.get(__name__)
 
 
@@ -67,6 +79,7 @@ class Offload:
         self._copying = Copying(line, recorder, profile, self._docking, circumstance, stop, self._on_bytes)
         self._waiting: dict[str, Planned] = {}
         self._copies: Counter[str] = Counter()
+        self._settled_at = 0.0
         self._behind = 0  # bytes of the files whose turn is over
         self.outcome = Outcome(self._docking.id)
 
@@ -76,15 +89,16 @@ class Offload:
         try:
             for planned in self.plan.files:
                 self._take(planned)
-                self._settle()
+                self._settle(at_most_every_s=SETTLE_EVERY_S)
             self._wait_receipts()
+            self._name_lost()
+            self._close()
         except UnpluggedError as cause:
             self._interrupt(cause.code)
             raise UnpluggedError(left=self._left()) from cause
         except BaseException as cause:
             self._interrupt(getattr(cause, "code", type(cause).__name__))
             raise
-        self._close()
         return self.outcome
 
     def _begin(self) -> None:
@@ -148,10 +162,11 @@ class Offload:
             why = cause.strerror or str(cause)
             raise UnreadableFileError(path=planned.file.shown_path, why=why) from cause
 
-    def _settle(self) -> bool:
+    def _settle(self, at_most_every_s: float = 0) -> bool:
         """Take in what the log has answered by now; True when something was answered."""
-        if not self._waiting:
+        if not self._waiting or monotonic() - self._settled_at < at_most_every_s:
             return False
+        self._settled_at = monotonic()
         with self._line.db.reading() as session:
             answers = look(session, self._waiting)
         for answer in answers:
@@ -190,12 +205,21 @@ class Offload:
             elif monotonic() - since > STALLED_S:
                 stalled = SealingStalledError(count=len(self._waiting), seconds=round(monotonic() - since))
                 self._tile.show(message=Message.of(stalled))
-            if self._waiting and self._stop.wait(LOOK_EVERY_S):
+            pause_s = LOOK_EVERY_S if len(self._waiting) < MANY else SETTLE_EVERY_S
+            if self._waiting and self._stop.wait(pause_s):
                 raise CancelledError
 
     def _interrupt(self, reason: str) -> None:
         with self._line.db.writing() as session:
             interrupt_session(session, session.get_one(DockingSession, self._docking.id), reason)
+
+    def _name_lost(self) -> None:
+        """What this session found before it was interrupted, and what is not there any more."""
+        here = {planned.file.path for planned in self.plan.files}
+        with self._line.db.reading() as session:
+            lost = never_sealed(session, self._docking.id, here)
+        for path in lost:
+            self._fail(path, NoLongerThereError(path=path))
 
     def _close(self) -> None:
         failures: list[Json] = [
@@ -205,7 +229,7 @@ class Offload:
         with self._line.db.writing() as session:
             row = session.get_one(DockingSession, self._docking.id)
             row.officer_number = self.officer_number
-            finish_session(session, self._line.submitter, row, recordings, failures)
+            finish_session(session, self._line.submitter, row, recordings, failures, self._recorder.ignored)
         self._line.submitter.ring()
 
     @property

@@ -7,11 +7,13 @@ Invariants: the original is only read, through a lens, by sandboxed tools; a der
 `derive` entry that names it is submitted, and that entry, the row and the end of the job are one
 transaction, so a job that is killed anywhere can simply run again. What the file itself is the reason for is
 noted with the file and not tried again; what the station is the reason for (locked vault, missing program)
-waits until it is mended.
+waits until it is mended; what may be either (too slow, killed, a bad read) is tried a few times, and then noted
+with the file, so that nobody waits for a recording that no job will look at again.
 """
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -33,7 +35,14 @@ from core.settings import MEBIBYTE, MediaSettings
 from ingest import media_facts
 from ingest.media_facts import MediaFacts
 from media import lens
-from media.error import LensError, MediaError, MediaToolMissingError, SandboxRefusedError
+from media.error import (
+    LensError,
+    MediaCrashedError,
+    MediaError,
+    MediaTimeoutError,
+    MediaToolMissingError,
+    SandboxRefusedError,
+)
 from media.index import MediaIndex, index, stored_facts
 from media.play import Play
 from media.probe import probe
@@ -50,6 +59,7 @@ from vault.log.outbox import (
     NotSequencedError,
     OutboxRow,
     Projections,
+    RefusedError,
     RowState,
     Submitter,
     find,
@@ -77,6 +87,8 @@ INDEX_OUTPUT = 112 * MEBIBYTE  # all sections of the index at their limits
 SEQUENCED_WITHIN_S = 5.0
 RENEW_EVERY_S = 5.0
 INDEX_MIME, JPEG, JSON = "application/vnd.sealdock.index", "image/jpeg", "application/json"
+
+KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}  # the kernel's answer to too little memory
 
 _LATER = {  # the station's fault, not the file's: how long to wait before another look
     KeydLockedError: timedelta(seconds=10),
@@ -130,11 +142,43 @@ def handle(job: Job, workshop: Workshop) -> None:
         {INDEX: _index, PROXY: _make_proxy}[job.kind](job, workshop, recording_id)
     except tuple(_LATER) as cause:
         _postpone(workshop.db, job, cause)
+    except RefusedError as cause:  # it will never be on the log
+        _refuse(workshop, job, recording_id, cause)
+        jobs.fail(workshop.db, job, str(cause), final=True)
     except MediaError as cause:
-        _LOG.warning("not playable", recording=recording_id, code=cause.code, why=str(cause))
-        with workshop.db.writing() as session:
-            media_facts.refuse(session, recording_id, cause.code)
+        if _may_be_the_station(cause) and not _is_last_try(job):
+            raise
+        _refuse(workshop, job, recording_id, cause, is_done=True)
+    except Exception as cause:
+        if _is_last_try(
+            job
+        ):  # nobody will look again: whoever waits for this recording must not wait for ever
+            _refuse(workshop, job, recording_id, cause)
+        raise
+
+
+def _refuse(
+    workshop: Workshop, job: Job, recording_id: str, cause: Exception, *, is_done: bool = False
+) -> None:
+    """Note with the recording why it is not shown; `is_done` ends the job in the same transaction."""
+    code = cause.code if isinstance(cause, SealdockError) else MediaError.code
+    _LOG.warning("not playable", recording=recording_id, code=code, why=str(cause))
+    with workshop.db.writing() as session:
+        media_facts.refuse(session, recording_id, code)
+        if is_done:
             jobs.complete(session, job)
+
+
+def _may_be_the_station(cause: MediaError) -> bool:
+    """Whether a busy machine or one short of memory may be the reason: too slow, or killed."""
+    return isinstance(cause, MediaTimeoutError) or (
+        isinstance(cause, MediaCrashedError) and cause.parameters.get("status") in KILLED
+    )
+
+
+def _is_last_try(job: Job) -> bool:
+    """Whether the job stands as failed when it fails now (core.jobs.fail)."""
+    return job.attempts > len(jobs.RETRY_AFTER)
 
 
 def _ask_for_index(session: Session, entry: AppliedEntry) -> None:
@@ -252,7 +296,10 @@ def _opened(workshop: Workshop, place: int, leaf: Leaf, purpose: str) -> Iterato
 
 
 def _sealed(workshop: Workshop, recording_id: str) -> tuple[int, Leaf]:
-    """Where the recording's entry is on the log, and the entry. Raises NotSequencedError while it is not there."""
+    """Where the recording's entry is on the log, and the entry.
+
+    Raises NotSequencedError while it is not there, RefusedError when it never will be.
+    """
     deadline = time.monotonic() + SEQUENCED_WITHIN_S
     while True:
         with workshop.db.reading() as session:
@@ -260,6 +307,8 @@ def _sealed(workshop: Workshop, recording_id: str) -> tuple[int, Leaf]:
             row = find(session, recording_id)
         if place is not None:
             return place, workshop.reader.leaf(place)
+        if row is not None and row.state == RowState.REFUSED:
+            raise RefusedError(why=row.reason)
         waits = row is not None and row.state == RowState.PENDING
         if not waits or time.monotonic() > deadline:
             raise NotSequencedError(id=recording_id, seconds=SEQUENCED_WITHIN_S)

@@ -97,8 +97,8 @@ class DockStatus(BaseModel):
 
     @property
     def is_stale(self) -> bool:
-        """Whether the dock has stopped speaking: what the tiles say must not be relied on."""
-        return not self.at or (utc_now() - parse_stamp(self.at)).total_seconds() > STALE_S
+        """Whether the dock has stopped speaking, or its clock and ours disagree: the tiles must not be relied on."""
+        return not self.at or abs((utc_now() - parse_stamp(self.at)).total_seconds()) > STALE_S
 
 
 @dataclass

@@ -26,6 +26,7 @@ ROW_SIZE = 8 + 8 + 4 + 1  # packet map: time, place, size, key frame
 POSTER_SIDE = 1280
 SECTION_LIMITS = {"fact": 64 << 10, "post": 2 << 20, "tile": 8 << 20, "wave": 64 << 10, "pack": 96 << 20}
 PEAKS = 2000
+PACKET_LIMIT = 4_000_000  # rows; the tool inside the sandbox stops there (media.inside.track)
 UNKNOWN_PLACE = -1
 
 Peak = Annotated[int, Field(ge=0, le=255)]
@@ -100,6 +101,8 @@ def stored_facts(stored: bytes) -> MediaFacts:
 
 def read_packets(deflated: bytes, rows: int) -> PacketMap:
     """Open a packet map of exactly `rows` rows. Raises MalformedIndexError."""
+    if rows > PACKET_LIMIT:
+        raise MalformedIndexError(why="the packet map claims more pictures than a recording can hold")
     opener = zlib.decompressobj()
     try:
         plain = opener.decompress(deflated, rows * ROW_SIZE + 1)

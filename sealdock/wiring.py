@@ -38,6 +38,7 @@ from vault.formats.note import SigningKey
 from vault.keyd import Keyd, KeydClient
 from vault.log.ledger import LogReader
 from vault.log.outbox import Projections, Submitter
+from vault.log import rules as log_rules
 from vault.log.rules import Rules
 from vault.store.deposit import Depositor
 from vault.store.derived import DerivedStore
@@ -107,6 +108,7 @@ class Station:
     def rules(self) -> Rules:
         """What vaultd checks against the log alone."""
         rules = Rules()
+        log_rules.register(rules)
         casework.log_rule.register(rules)
         ingest.log_rule.register(rules)
         return rules

@@ -211,12 +211,11 @@ def _path_of(held: int) -> Path:
 
 
 def _link(held: int, final: Path) -> None:
-    """Give the opened file a name (open(2), O_TMPFILE, shows this call); raises FileExistsError, never overwrites."""
-    directory = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:  # Python follows the link in /proc only when it is given a directory
-        os.link(_path_of(held), final.name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=True)
-    finally:
-        os.close(directory)
+    """Give the opened file a name (open(2), O_TMPFILE, shows this call); raises FileExistsError, never overwrites.
+
+    Python follows the link in /proc only when it is given a directory; for an absolute path the kernel ignores it.
+    """
+    os.link(_path_of(held), final, src_dir_fd=held, follow_symlinks=True)
 
 
 def _is(path: Path, held: int) -> bool:

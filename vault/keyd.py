@@ -42,7 +42,7 @@ from vault.keyd_client import (
 )
 from vault.line_server import LineServer
 from vault.log.ledger import LogReader
-from vault.log.rules import Register
+from vault.log.rules import GRANTS, Register
 from vault.store.keys import Keyring
 from vault.store.objects import DisposedError, Vault
 
@@ -53,7 +53,6 @@ __all__ = [
 
 REQUEST_AGE = timedelta(seconds=60)
 GRANT_AGE = timedelta(hours=12)  # a working day's viewing needs no second entry
-GRANTS = ("view", "export")
 JOBS = ("index", "proxy")  # what ingest.proxies does with an original
 RATES = {  # keys per second, and how many at once
     "console": (20.0, 300.0),

@@ -24,7 +24,7 @@ class KeydLockedError(VaultError):
     code = "vault.keyd_locked"
     sentence = (
         "The vault is locked: recordings are sealed and kept, and nothing can be watched until somebody enters the "
-        "passphrase (`sealdock vault unlock`, or the console's unlock page)."
+        "passphrase (`sealdock keyd unlock`)."
     )
 
 

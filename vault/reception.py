@@ -25,14 +25,12 @@ from vault.formats.note import VerifierKey
 from vault.formats.pack import Private
 from vault.log.ledger import LogReader
 from vault.log.outbox import REFUSAL, OutboxRow, fingerprint, private_fields
-from vault.log.rules import Lookup, Register, Rules
+from vault.log.rules import GRANTS, Lookup, Register, Rules
 from vault.log.submission import Submission, SubmissionError, open_submission
 from vault.store.keys import seal_body
 from vault.store.objects import Vault
 
-CLOCK_ALLOWANCE = timedelta(
-    minutes=5
-)  # how far a submission may be ahead: a clock set back between two processes
+CLOCK_ALLOWANCE = timedelta(minutes=5)  # how far a grant may be ahead: a clock set back between two processes
 _LOG = log.get("vault.reception")
 
 
@@ -108,7 +106,9 @@ class Reception:
         _check_slot(leaf, row.key_slot)
         if not self._register.permits(leaf.by, leaf.type):  # 3
             raise NotPermittedError(by=leaf.by, type=leaf.type)
-        if parse_stamp(leaf.time) > utc_now() + CLOCK_ALLOWANCE:
+        if (
+            leaf.type in GRANTS and parse_stamp(leaf.time) > utc_now() + CLOCK_ALLOWANCE
+        ):  # never footage: it may wait
             raise SubmissionError(why="its time has not come yet")
         return submission
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog, Message
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.pofile import read_po, write_po
 
@@ -26,6 +26,10 @@ MAPPING = ROOT / "babel.cfg"
 TRANSLATIONS = ROOT / "translations"
 TRANSLATED = ("zh_CN",)
 SPEAKING_PACKAGES = ("core", "vault", "devices", "media", "ingest", "casework", "webconsole")
+KEYWORDS = {
+    **DEFAULT_KEYWORDS,
+    "lazy_gettext": None,
+}  # those of babel, and what flask-babel adds for constants
 LINE_WIDTH = 110
 
 
@@ -40,7 +44,7 @@ def template() -> Catalog:
     with MAPPING.open(encoding="utf-8") as source:
         method_map, options = parse_mapping_cfg(source)  # type: ignore[no-untyped-call]
     for name, _line, message, comments, context in extract_from_dir(
-        ROOT, method_map, options, comment_tags=("Translators:",), strip_comment_tags=True
+        ROOT, method_map, options, KEYWORDS, comment_tags=("Translators:",), strip_comment_tags=True
     ):
         found.add(message, locations=[(f"webconsole/{name}", 0)], auto_comments=comments, context=context)
     for error in sentences():

@@ -11,6 +11,7 @@ what is missing (webconsole/catalogue.py).
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -35,6 +36,10 @@ TRANSLATIONS = Path(__file__).parent / "translations"
 SOURCE_LOCALE = "en"
 LOCALES = ("zh_CN", "en")
 REPORTING_PACKAGES = ("vault", "devices", "media", "ingest")  # their errors reach the board by code
+UNKNOWN = "\0"  # stands before the name of a parameter that was not kept, until the sentence is whole
+ASIDE = re.compile(
+    rf"\s*[(\uff08][^()\uff08\uff09]*{UNKNOWN}[^()\uff08\uff09]*[)\uff09]"
+)  # says nothing without it
 KILO = 1000  # sizes are shown as the card's label counts them, decimal; the exact figure is in the title
 UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
@@ -128,24 +133,25 @@ def _nouns() -> dict[str, str]:
 
 def sentence_of(code: str, parameters: Mapping[str, object]) -> str:
     """The sentence of an error that another process reported by its code."""
-    template = _sentences().get(code)
-    if template is None:
+    error = reported_errors().get(code)
+    if error is None:
         return str(gettext("The station reports the fault %(code)s. Ask the administrator.", code=code))
-    return str(gettext(template)).format_map(_Named(parameters))
+    told = ASIDE.sub("", str(gettext(error.sentence)).format_map(_Kept(parameters)))
+    return told.replace(f"{UNKNOWN}why", str(gettext("no more is known"))).replace(UNKNOWN, "")
 
 
-class _Named(dict[str, object]):
-    """Parameters of another process's error; one that is missing is shown by its name."""
+class _Kept(dict[str, object]):
+    """Parameters of another process's error, which may not have kept them all."""
 
     def __missing__(self, name: str) -> str:
-        return name
+        return UNKNOWN + name
 
 
-@cache
-def _sentences() -> dict[str, str]:
+def reported_errors() -> dict[str, type[SealdockError]]:
+    """Every error class that is known here, those of the reporting packages among them, by code."""
     for package in REPORTING_PACKAGES:
         importlib.import_module(f"{package}.error")  # words only: the console never loads what does the work
-    return {error.code: error.sentence for error in all_errors()}
+    return {error.code: error for error in all_errors()}
 
 
 def local_time(moment: datetime | None, form: str = "minute") -> Markup:

@@ -68,10 +68,14 @@ def is_fragment() -> bool:
 
 def own_path(target: str, otherwise: str = "/") -> str:
     """`target` when it is a path on this console, else `otherwise`: nobody is sent away by a link."""
-    parts = urlsplit(target) if target.isprintable() and "\\" not in target else None
-    if parts is None or parts.scheme or parts.netloc or not target.startswith("/") or target.startswith("//"):
+    is_path = target.startswith("/") and not target.startswith("//")
+    if not is_path or not target.isprintable() or "\\" in target:
         return otherwise
-    return target
+    try:
+        parts = urlsplit(target)
+    except ValueError:  # a bracket where an address would stand
+        return otherwise
+    return otherwise if parts.scheme or parts.netloc else target
 
 
 def leave_notice(kind: NoticeKind, text: str) -> None:

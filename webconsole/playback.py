@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from casework.permission import Permission, Role
 from casework.recording import Recording
-from casework.viewing import PurposeCode, Rendition, record_view
+from casework.viewing import VIEW_LIMIT, PurposeCode, Rendition, record_view
 from core.errors import Exit, SealdockError
 from ingest.media_facts import MediaFacts
 from vault.formats.payload import PayloadReader
@@ -86,15 +86,36 @@ def grant(recording_id: str, purpose_code: str, purpose: str = "", rendition: st
 
 
 def grant_posters(recordings: Sequence[str]) -> PosterAccess:
-    """Enter one viewing of the stills of all recordings on a page; call it once for each list shown."""
-    context, account = console(), current_account()
+    """Enter a viewing of the stills of all recordings on a page; call it once for each list shown."""
     if not recordings:
         return PosterAccess(ready=True)
-    with context.db.writing() as session:
-        code = _list_purpose(account)
-        record_view(session, context.submitter, account.id, recordings, Rendition.POSTER, code)
-    context.submitter.ring()
+    enter_views(recordings, Rendition.POSTER, _list_purpose(current_account()))
     return keys_open()
+
+
+def enter_views(
+    recordings: Sequence[str], rendition: Rendition, code: PurposeCode, purpose: str = ""
+) -> list[str]:
+    """Enter that the signed-in person looks at these recordings; one entry names as many as an entry can.
+
+    Returns the ids of the entries, in the order of the recordings.
+    """
+    context, account, named = console(), current_account(), list(dict.fromkeys(recordings))
+    with context.db.writing() as session:
+        entries = [
+            record_view(
+                session,
+                context.submitter,
+                account.id,
+                named[start : start + VIEW_LIMIT],
+                rendition,
+                code,
+                purpose,
+            )
+            for start in range(0, len(named), VIEW_LIMIT)
+        ]
+    context.submitter.ring()
+    return entries
 
 
 def keys_open() -> PosterAccess:

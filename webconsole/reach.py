@@ -1,9 +1,14 @@
-"""Which recordings an account reaches: all by its desk role, or what its own officer recorded."""
+"""Which recordings and cases an account reaches: all by its desk role, or what its own officer recorded."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from casework.case import PAGE_SIZE, CaseFile, CasePage, Stage, list_cases
+from casework.exhibit import Exhibit
 from casework.people import Officer
 from casework.permission import Permission, allows
 from casework.recording import Recording, get_recording
@@ -38,3 +43,28 @@ def reached(recording_id: str, wide: Permission, own: Permission) -> Recording:
     if not allowed:
         raise refuse(wide, recording_id)
     return recording
+
+
+def reached_cases(
+    session: Session, *, words: str = "", stages: Collection[Stage] = (), cursor: str | None = None,
+    limit: int = PAGE_SIZE,
+) -> CasePage:  # fmt: skip
+    """A page of the cases that the account may know: all, or those that hold a recording of its own."""
+    account = current_account()
+    if allows(account.roles, Permission.RECORDING_LIST):
+        return list_cases(session, words=words, stages=stages, cursor=cursor, limit=limit)
+    number = own_number(session, account)
+    if number is None:
+        return CasePage([], None)
+    recorded = select(Recording.id).where(Recording.officer_number == number)
+    held = select(Exhibit.case_id).where(Exhibit.recording_id.in_(recorded))
+    query = select(CaseFile).where(CaseFile.id.in_(held)).order_by(CaseFile.id.desc()).limit(limit + 1)
+    if words:
+        looked_in = (CaseFile.number, CaseFile.title, CaseFile.party)
+        query = query.where(or_(*(part.contains(words, autoescape=True) for part in looked_in)))
+    if stages:
+        query = query.where(CaseFile.stage.in_([str(stage) for stage in stages]))
+    if cursor:
+        query = query.where(CaseFile.id < cursor)
+    found = list(session.scalars(query))
+    return CasePage(found[:limit], found[limit - 1].id if len(found) > limit else None)

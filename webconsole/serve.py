@@ -1,8 +1,9 @@
 """The console's server: gunicorn, one process, many threads.
 
 One process, because file keys live in its memory for some minutes and must be forgotten everywhere at once;
-many threads, because streaming releases the interpreter lock. Plain HTTP exists on loopback only; beyond it
-TLS 1.2 or newer. SIGTERM lets running answers end (ten seconds), then closes.
+many threads, because streaming releases the interpreter lock (webconsole.worker bounds how long one may wait).
+Plain HTTP exists on loopback only; beyond it TLS 1.2 or newer. SIGTERM lets running answers end (ten seconds),
+then closes.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def options(settings: ConsoleSettings) -> dict[str, Any]:
     chosen: dict[str, Any] = {
         "bind": f"{host}:{settings.port}",
         "workers": 1,
-        "worker_class": "gthread",
+        "worker_class": "webconsole.worker.ConsoleWorker",
         "threads": settings.threads,
         "timeout": HUNG_AFTER_S,
         "graceful_timeout": GRACE_S,

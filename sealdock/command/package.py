@@ -35,10 +35,11 @@ def package() -> None:
 @click.option("--recipient", required=True, help="Who gets it.")
 @click.option("--purpose", required=True, help="What for.")
 @click.option("--recording", "recordings", multiple=True, help="A recording's id; default: all of the case.")
+@click.option("--without-copies", is_flag=True, help="Do not wait for browser copies that are not made yet.")
 @click.pass_obj
 def build(
     settings: Path, case_number: str, out: Path, username: str, recipient: str, purpose: str,
-    recordings: tuple[str, ...],
+    recordings: tuple[str, ...], without_copies: bool,
 ) -> None:  # fmt: skip
     """Build the package of a case into a directory; that it leaves the house is entered on the log first."""
     station = Station.load(settings)
@@ -56,7 +57,7 @@ def build(
         )
     submitter.ring()
     grant = wait_sequenced(station.db, disclosure.entry_id, SEQUENCED_WITHIN_S)
-    made = assemble(console_context(station), disclosure.package_id)
+    made = assemble(console_context(station), disclosure.package_id, may_lack_copies=without_copies)
     made.build(out)
     click.echo(f"{out}: {len(chosen)} recordings, {made.size:,} bytes. Entry {grant} says who got it.")
 

@@ -19,7 +19,7 @@ from vault.formats.entry import Leaf, ObjectCommitment
 from vault.formats.note import SigningKey
 from vault.keyd import KeydClient
 from vault.log.ledger import LogReader
-from vault.log.outbox import AppliedEntry, Projections, Submitter
+from vault.log.outbox import AppliedEntry, Projections, Submitter, pending_ids
 from vault.log.submission import Draft
 from vault.store.deposit import Depositor
 from vault.store.keys import bucket_for, ensure_bucket
@@ -66,8 +66,12 @@ class Station(Desk):
     keyd: KeydClient
 
     def settle(self) -> None:
-        while self.vaultd.step() or self.vaultd._accepted:
+        while self.vaultd.step() or self._waits():
             pass
+
+    def _waits(self) -> bool:
+        with self.db.reading() as session:
+            return bool(pending_ids(session))
 
     def ingest(self, name: str, content: bytes, **fields: Any) -> str:
         """Seal an original as the dock does."""

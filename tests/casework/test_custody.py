@@ -4,9 +4,12 @@ import csv
 import io
 from dataclasses import replace
 
+import pytest
 from bureau.desk import Disclosed, Station
+from sqlalchemy import event
 
-from casework.custody import CSV_COLUMNS, as_csv, as_json, chain
+from casework import custody
+from casework.custody import CSV_COLUMNS, as_csv, as_json, chain, chain_line, chain_page
 from casework.package.content import CustodyExtract
 from casework.permission import Permission
 from casework.viewing import flush_denied, record_denied, record_view
@@ -85,3 +88,49 @@ def test_a_sheet_runs_nothing(station: Station) -> None:
             )
         )
         assert rows[1][CSV_COLUMNS.index("actor_name")] == f"'{start}1+1"
+
+
+def test_a_long_chain_comes_in_pages_and_names_cost_one_query(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(custody, "PAGE_SIZE", 3)
+    recording = station.ingest("pages.mp4", b"pages")
+    with station.db.writing() as session:
+        for number in range(4):
+            record_view(
+                session, station.submitter, station.actor, [recording], "original", "case", f"Look {number}"
+            )
+        record_view(session, station.submitter, station.actor, [recording], "poster", "case")
+    station.settle()
+    asked: list[str] = []
+    event.listen(station.db.engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    with station.db.reading() as session:
+        first = chain_page(session, station.log, recording)
+        assert sum("FROM actor_name" in statement for statement in asked) == 1
+        assert first.next_after is not None
+        second = chain_page(session, station.log, recording, after=first.next_after)
+        whole = chain(session, station.log, recording)
+        own = chain_page(session, station.log, recording, types={"ingest"})
+    assert (first.entries, first.in_lists, len(first.lines)) == (6, 1, 3)
+    assert second.next_after is None
+    assert [*first.lines, *second.lines] == [
+        line for line in whole if line.facts.get("rendition") != "poster"
+    ]
+    assert all(line.actor_name == "证据管理员甲" for line in whole if line.actor)
+    assert [line.type for line in own.lines] == ["ingest"]
+
+
+def test_what_was_seen_in_lists_is_there_when_asked_for(station: Station) -> None:
+    recording, other = station.ingest("lists.mp4", b"lists"), station.ingest("other.mp4", b"other")
+    with station.db.writing() as session:
+        entry = record_view(session, station.submitter, station.actor, [recording], "poster", "case")
+    for settle in (lambda: None, station.settle):  # while it waits, and once it has its place
+        settle()
+        with station.db.reading() as session:
+            assert [line.type for line in chain_page(session, station.log, recording).lines] == ["ingest"]
+            page = chain_page(session, station.log, recording, with_lists=True)
+            assert [line.type for line in page.lines] == ["ingest", "view"]
+            assert (page.entries, page.in_lists) == (2, 1)
+            line = chain_line(session, station.log, recording, entry)
+            assert line == page.lines[1]
+            assert chain_line(session, station.log, other, entry) is None

@@ -121,3 +121,10 @@ def test_every_expression_has_both_languages(key: str) -> None:
 def test_times_are_in_the_bureaus_zone_with_the_offset(disclosed: Disclosed) -> None:
     page = (disclosed.directory / "data/index.html").read_text()
     assert "2026-11-20 09:15:00 +08:00" in page
+
+
+def test_an_original_is_saved_and_never_opened_as_a_page(disclosed: Disclosed) -> None:
+    page = (disclosed.directory / "data/index.html").read_text()
+    originals = re.findall(r'<a class="original"[^>]*>', page)
+    assert len(originals) == len(disclosed.recordings)
+    assert all(link.endswith(" download>") for link in originals)

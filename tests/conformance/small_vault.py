@@ -140,6 +140,7 @@ def found(path: Path) -> SmallVault:
         (path / "keys" / f"{name}.recipient").write_text(f"{text}\n")
     facts = {"v": 1, "id": vault_id, "origin": vault.log_key.name, "key": vault.log_key.vkey, "made_at": TIME}
     (path / "vault.json").write_bytes(encode(facts))
+    vault._put("log/policy", f"log {vault.log_key.vkey}\nquorum none\n".encode())
     genesis = {"format": 1, "vault": vault_id, "key": vault.log_key.vkey, **readers}
     vault.leaves.append(Leaf(id=vault_id, type="genesis", time=TIME, by="vaultd", facts=genesis))
     return vault

@@ -74,11 +74,10 @@ def test_a_neighbour_whose_path_only_begins_alike_stays() -> None:
 
 
 def test_a_medium_that_is_taken_out_of_a_reader_departs_and_a_new_one_arrives() -> None:
-    empty = {k: v for k, v in PARTITION.items() if k != "ID_FS_TYPE"}
-    other = PARTITION | {"ID_FS_LABEL": "OTHER"}
-    kinds = [
-        type(s) for s in feed(("add", PARTITION), ("change", empty), ("change", PARTITION), ("change", other))
-    ]
+    empty = {k: v for k, v in WHOLE.items() if k != "ID_PART_TABLE_TYPE"}
+    card = empty | {"ID_FS_TYPE": "exfat"}
+    other = card | {"ID_FS_LABEL": "OTHER"}
+    kinds = [type(s) for s in feed(("add", card), ("change", empty), ("change", card), ("change", other))]
     assert kinds == [Arrival, Departure, Arrival, Departure, Arrival]
 
 
@@ -133,3 +132,11 @@ def test_the_real_pyudev_sees_coldplug_hot_plug_and_a_pull() -> None:
     assert (first["ids"], first["fs_type"]) == ("46f4:0001", "exfat")
     assert second["serial"] == "X1A0000002"
     assert back["node"] == "/dev/sdc1"
+
+
+def test_a_partition_without_a_known_file_system_is_announced_and_an_extended_one_is_not() -> None:
+    unknown = {k: v for k, v in PARTITION.items() if k != "ID_FS_TYPE"}
+    (arrival,) = feed(("add", WHOLE), ("add", unknown))
+    assert isinstance(arrival, Arrival)
+    assert arrival.fs_type == ""
+    assert feed(("add", unknown | {"ID_PART_ENTRY_TYPE": "0xf"})) == []

@@ -85,14 +85,24 @@ def test_the_kind_of_a_file_is_told_by_its_extension(path: str, media: Medium) -
 
 
 @pytest.mark.parametrize(
-    "path", ["System Volume Information/", ".Trash-1000/", "DCIM/._MOV_0001.MP4", "$RECYCLE.BIN/"]
+    "path", ["System Volume Information/", ".fseventsd/", "DCIM/._MOV_0001.MP4", "DCIM/Thumbs.db"]
 )
 def test_what_computers_leave_on_cards_is_ignored(path: str) -> None:
     assert all(is_ignored(profile, path) for profile in PROFILES)
 
 
 @pytest.mark.parametrize(
-    "path", ["LOG.TXT", "DCIM/", "MISC/SETTING.INI", "DCIM/System Volume Information.mp4"]
-)
+    "path",
+    [
+        "LOG.TXT", "DCIM/", "MISC/SETTING.INI", "DCIM/System Volume Information.mp4", "LOST.DIR/", "LOST.DIR/12",
+        ".Trash-1000/", ".Trashes/", "$RECYCLE.BIN/", "RECYCLER/", "lost+found/", "._x/film.mp4", "._x/",
+    ],
+)  # fmt: skip
 def test_everything_else_is_taken(path: str) -> None:
     assert not any(is_ignored(profile, path) for profile in PROFILES)
+
+
+@pytest.mark.parametrize(("size", "is_left_out"), [(4096, True), (4097, False)])
+def test_a_film_is_no_rubbish_because_its_name_begins_like_it(*, size: int, is_left_out: bool) -> None:
+    for profile in PROFILES:
+        assert is_ignored(profile, "DCIM/._MOV_0001.MP4", size) is is_left_out

@@ -23,15 +23,18 @@ def files(recorder: MassStorage) -> list[SourceFile]:
     return [f for f in recorder.files() if isinstance(f, SourceFile)]
 
 
-def test_files_carry_what_their_names_say_and_ignored_folders_are_left_out_whole(tmp_path: Path) -> None:
+def test_files_carry_what_their_names_say_and_what_is_left_out_is_counted(tmp_path: Path) -> None:
     for path in (
         "DCIM/20261123/X1A0001060123_20261123080100_0001.mp4", "LOG.TXT", ".Trash-0/files/old/a.mp4",
-        "System Volume Information/IndexerVolumeGuid",
+        "System Volume Information/IndexerVolumeGuid", "System Volume Information/deep/file", "DCIM/._small.mp4",
+        "._x/film.mp4",
     ):  # fmt: skip
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"x")
     recorder = open_folder(tmp_path, profile="enforcement-storage")
-    log, film = files(recorder)
+    trashed, below, film, log = sorted(files(recorder), key=lambda file: file.path)
+    assert [f.shown_path for f in (trashed, below)] == [".Trash-0/files/old/a.mp4", "._x/film.mp4"]
+    assert recorder.ignored == 3
     assert (log.shown_path, log.media, log.serial) == ("LOG.TXT", "other", None)
     assert (film.serial, film.officer_number, film.part) == ("X1A0001", "060123", 1)
     assert recorder.identity.serial == "X1A0001"

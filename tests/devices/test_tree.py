@@ -136,3 +136,17 @@ def test_a_time_that_no_calendar_has_is_left_out(tmp_path: Path) -> None:
     (found,) = Tree(tmp_path).walk()
     assert found.modified_at is not None
     assert found.modified_at.year == 2242
+
+
+def test_a_folder_beyond_the_limit_is_not_looked_at_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(50):
+        (tmp_path / f"{number:02d}").touch()
+    looked = []
+    real = os.stat
+    monkeypatch.setattr(os, "stat", lambda *a, **k: (looked.append(a), real(*a, **k))[1])
+    entries = list(Tree(tmp_path, max_entries=10).walk())
+    monkeypatch.undo()
+    assert entries[-1].reason is Refusal.TOO_MANY
+    assert len([a for a in looked if isinstance(a[0], bytes)]) == 11

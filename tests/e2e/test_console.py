@@ -197,7 +197,7 @@ def test_sound_photograph_and_what_is_neither(visit: Callable[..., Visitor]) -> 
     page = visitor.open("recordings?recorder=X1A0245&q=0002")
     page.click(".row-link")
     expect(page.locator("main")).to_contain_text("This file cannot be played")
-    expect(page.locator("main")).to_contain_text("sealed and proven")
+    expect(page.locator("main")).to_contain_text("proven like any other file")
 
 
 def test_a_seal_shows_its_proof_in_words_first(visit: Callable[..., Visitor]) -> None:
@@ -242,9 +242,9 @@ def test_from_the_list_to_a_case_to_a_package_that_proves_itself(
     page.fill("#field-recipient", "County court")
     page.fill("#field-purpose", "Hearing")
     page.click("main .button-primary")
-    expect(page.locator("[data-ready] a")).to_be_visible()
+    expect(page.locator("[data-ready] button")).to_be_visible()
     with page.expect_download() as download:
-        page.click("[data-ready] a")
+        page.click("[data-ready] button")
     expect(page.locator("[data-words]")).to_contain_text("Sent whole")
     with zipfile.ZipFile(download.value.path()) as package:
         package.extractall(tmp_path)

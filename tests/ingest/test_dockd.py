@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from typing import NoReturn
 
+import pytest
 from emulation.card import size_of
-from emulation.dock import Station
+from emulation.dock import Station, wait_until
 from sqlalchemy import select
 
+from ingest import dockd, status
 from ingest.docking import DockingSession
 from ingest.recording import IngestRecording
 from ingest.status import TileState, read_status
@@ -42,3 +46,23 @@ def test_a_docked_card_ends_as_receipts_that_verify_and_a_green_tile(
     assert report.ok, report.failures
     assert read_status(station.root / "run/dock.json").bays[0].state is TileState.EMPTY
     assert LogReader(station.vault).checkpoint()[0].size >= 8
+
+
+def test_a_full_disk_and_a_database_that_is_away_do_not_end_the_dock(
+    station: Station, card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = []
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        turns.append(1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(status, "write_status", fail)
+        patched.setattr(dockd, "RECONCILE_EVERY_S", 0.0)
+        patched.setattr(dockd, "reconcile", fail)
+        station.start_dockd()
+        wait_until(lambda: len(turns) > 6)
+    station.plug("a", image=str(card))
+    assert station.wait_tile(TileState.SEALED, TileState.FAULT).state is TileState.SEALED
+    wait_until(lambda: read_status(station.root / "run/dock.json").bays[:1] != ())

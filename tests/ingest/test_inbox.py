@@ -9,6 +9,9 @@ from emulation.dock import Station, wait_until
 from sqlalchemy import select
 
 from core.digest import sha256_hex
+from ingest import copying
+from ingest import inbox as inbox_module
+from ingest.docking import DockingSession
 from ingest.inbox import SEALED, Inbox
 from ingest.recording import IngestRecording
 from vault.log.ledger import LogReader
@@ -91,3 +94,49 @@ def test_the_watch_notices_a_file_by_itself(station: Station, folder: Path) -> N
     assert inbox.join(0)
     with station.db.reading() as session:
         assert [row.state for row in session.scalars(select(IngestRecording))] == ["receipted"]
+
+
+def sessions(station: Station) -> int:
+    with station.db.reading() as session:
+        return len(session.scalars(select(DockingSession)).all())
+
+
+def test_a_file_that_fails_is_tried_ever_more_rarely_and_at_once_when_it_changes(
+    station: Station, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(inbox_module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(copying.SealingLine, "free_bytes", lambda _line: 10)
+    inbox = Inbox(folder, station.line, settle_s=0)
+    (folder / "big.mp4").write_bytes(bytes(100))
+    for after, tried in ((0, 1), (59, 1), (1, 2), (60, 2), (60, 3)):
+        now[0] += after
+        assert settle(inbox) == 0
+        assert sessions(station) == tried, after
+    (folder / "big.mp4").write_bytes(bytes(99))
+    settle(inbox)
+    assert sessions(station) == 4
+    (folder / "small.mp4").write_bytes(b"x")
+    assert settle(inbox) == 1, "the others go on"
+
+
+def test_a_name_as_long_as_names_may_be_is_kept_beside_its_namesake(station: Station, folder: Path) -> None:
+    inbox, name = Inbox(folder, station.line, settle_s=0), "证" * 83 + ".mp4"
+    for content in (b"first", b"second"):
+        (folder / name).write_bytes(content)
+        assert settle(inbox) == 1
+    assert sorted(path.read_bytes() for path in (folder / SEALED).iterdir()) == [b"first", b"second"]
+
+
+def test_what_is_not_taken_is_said_once(
+    station: Station, folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "link.mp4").symlink_to("/etc/passwd")
+    os.mkfifo(folder / "pipe.mp4")
+    inbox = Inbox(folder, station.line, settle_s=0)
+    settle(inbox)
+    settle(inbox)
+    out = capsys.readouterr()
+    said = out.out + out.err + caplog.text
+    assert (said.count("link.mp4"), said.count("pipe.mp4")) == (1, 1)
+    assert sessions(station) == 0

@@ -11,6 +11,7 @@ from emulation.card import make_exfat, make_ext4, mounted, run
 from emulation.dock import PORTS, Station, wait_until
 from emulation.failing_card import failing_card
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from core.digest import sha256_hex
 from core.states import StateHistory
@@ -20,6 +21,8 @@ from ingest.recording import IngestRecording
 from ingest.status import TileState
 from vault.log.index import ReceiptRow
 from vault.log.ledger import LogReader
+from vault.log.outbox import Submitter
+from vault.log.submission import Draft
 from vault.store.objects import Vault
 
 S = TileState
@@ -342,3 +345,101 @@ def test_every_recording_has_its_receipt_in_the_table(station: Station, card: Pa
     with station.db.reading() as session:
         receipts = set(session.scalars(select(ReceiptRow.entry_id)))
     assert {row.id for row in recordings(station)} <= receipts
+
+
+def test_a_recorder_without_a_serial_does_not_end_the_session_of_another(
+    station: Station, tmp_path: Path
+) -> None:
+    first = camera(tmp_path / "first", A=os.urandom(3_000_000))
+    second = camera(tmp_path / "second", B=b"another recorder's")
+    station.start_dockd()
+    control = station.plug("a", serial="", directory=str(first), bytes_per_second=3_000_000)
+    wait_until(lambda: station.tile().bytes_done > 1_000_000, station.tile)
+    control.unlink()
+    station.wait_tile(S.INTERRUPTED)
+    control = station.plug("b", serial="", directory=str(second))
+    assert station.wait_tile(*END).state is S.SEALED
+    assert [s.state for s in sessions(station)] == ["interrupted", "complete"]
+    control.unlink()
+    station.wait_tile(S.EMPTY)
+    station.plug("a", serial="", directory=str(first))
+    assert station.wait_tile(*END).state is S.SEALED
+    assert [s.state for s in sessions(station)] == ["complete", "released"]
+
+
+def test_a_session_is_not_complete_while_a_file_it_found_is_neither_sealed_nor_there(
+    station: Station, tmp_path: Path
+) -> None:
+    folder = camera(tmp_path / "card", A=os.urandom(3_000_000), B=b"film")
+    station.start_dockd()
+    control = station.plug("a", directory=str(folder), bytes_per_second=3_000_000)
+    wait_until(lambda: station.tile().bytes_done > 1_000_000, station.tile)
+    control.unlink()
+    station.wait_tile(S.INTERRUPTED)
+    (folder / "DCIM/B.MP4").unlink()
+    station.plug("a", directory=str(folder))
+    assert station.wait_tile(*END).state is S.PARTIAL
+    (docking,) = sessions(station)
+    assert docking.failures == [{"path": "DCIM/B.MP4", "reason": "ingest.no_longer_there"}]
+
+
+def test_more_failures_than_a_body_holds_still_end_the_session(station: Station, tmp_path: Path) -> None:
+    deep = camera(tmp_path / "card", A=b"film") / "DCIM"
+    for _ in range(8):
+        deep = deep / ("d" * 250)
+    deep.mkdir(parents=True)
+    for number in range(600):
+        (deep / f"{number:03d}{'n' * 240}").symlink_to("x")
+    station.start_dockd()
+    station.plug("a", directory=str(tmp_path / "card"))
+    assert station.wait_tile(*END).state is S.PARTIAL
+    (docking,) = sessions(station)
+    assert (docking.state, len(docking.failures)) == ("partial", 600)
+
+
+def test_a_close_that_fails_leaves_a_session_to_go_on_with(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = camera(tmp_path / "card", A=b"film")
+    station.start_dockd()
+    with monkeypatch.context() as patched:
+        patched.setattr(offload, "finish_session", lambda *_: 1 / 0)
+        control = station.plug("a", directory=str(folder))
+        assert station.wait_tile(*END).state is S.FAULT
+    control.unlink()
+    station.wait_tile(S.EMPTY)
+    assert [s.state for s in sessions(station)] == ["interrupted"]
+    station.plug("a", directory=str(folder))
+    assert station.wait_tile(*END).state is S.SEALED
+    assert [s.state for s in sessions(station)] == ["complete"]
+
+
+def test_the_session_says_how_many_files_the_profile_left_out(
+    station: Station, card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies, submit = list[Draft](), Submitter.submit
+
+    def keep(submitter: Submitter, session: Session, draft: Draft) -> str:
+        bodies.append(draft)
+        return submit(submitter, session, draft)
+
+    monkeypatch.setattr(Submitter, "submit", keep)
+    station.start_dockd()
+    station.plug("a", image=str(card))
+    assert station.wait_tile(*END).state is S.SEALED
+    (draft,) = [draft for draft in bodies if draft.type == "session"]
+    assert (draft.body["ignored"], draft.body["failures_total"]) == (1, 0)
+
+
+def test_the_log_is_not_asked_after_every_file(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, look, wait = list[str](), offload.look, offload.Offload._wait_receipts
+    monkeypatch.setattr(offload, "SETTLE_EVERY_S", 3600)
+    monkeypatch.setattr(offload, "look", lambda *a: (asked.append("look"), look(*a))[1])
+    monkeypatch.setattr(offload.Offload, "_wait_receipts", lambda run: (asked.append("end"), wait(run))[1])
+    station.start_dockd()
+    folder = camera(tmp_path / "card", **{f"F{n:02d}": b"%d" % n for n in range(20)})
+    station.plug("a", directory=str(folder))
+    assert station.wait_tile(*END).state is S.SEALED
+    assert asked.index("end") <= 1

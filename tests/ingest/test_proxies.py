@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
+from typing import NoReturn
 
 import av
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from support.footage import SECONDS, clip
 
 from core import jobs
@@ -24,6 +25,7 @@ from ingest import proxies
 from ingest.media_facts import MediaFacts
 from ingest.proxies import INDEX, KINDS, PROXY, Workshop
 from media import walls
+from media.error import MediaCrashedError, MediaTimeoutError
 from media.index import read_packets, stored_facts
 from vault.audit.verify import verify_vault
 from vault.formats.note import SigningKey
@@ -31,7 +33,7 @@ from vault.founding import initialise
 from vault.keyd import Keyd, KeydClient
 from vault.log.index import EntryRow, wait_sequenced
 from vault.log.ledger import LogReader
-from vault.log.outbox import OutboxRow, Projections, Submitter
+from vault.log.outbox import OutboxRow, Projections, RowState, Submitter
 from vault.log.rules import Rules
 from vault.log.submission import Draft
 from vault.store.deposit import Depositor
@@ -90,6 +92,14 @@ class Line:
     def job(self, kind: str, recording: str) -> Job:
         with self.db.reading() as session:
             return session.scalars(select(Job).where(Job.key == f"{kind}:{recording}")).one()
+
+    def last_try(self, kind: str, recording: str) -> None:
+        """The job is due, and this is the last time."""
+        with self.db.writing() as session:
+            session.execute(
+                update(Job).where(Job.key == f"{kind}:{recording}")
+                .values(state=JobState.WAITING, run_after=utc_now(), attempts=len(jobs.RETRY_AFTER))
+            )  # fmt: skip
 
     def open(self, recording: str, rendition: str) -> bytes:
         """A derivative's plaintext, by the way that the worker takes."""
@@ -232,8 +242,57 @@ def test_a_tool_that_takes_too_long_is_ended_and_noted(line: Line) -> None:
     recording = line.seal(clip("hevc").read_bytes())
     slow = MediaSettings.model_construct(memory_mib=2048, index_seconds=60, proxy_seconds=0, output_mib=16)
     line.workshop = replace(line.workshop, settings=slow)
-    assert line.work() == [INDEX, PROXY]
+    with pytest.raises(MediaTimeoutError):
+        line.work()
+    assert (line.facts(recording).play, line.facts(recording).error) == ("proxy", ""), (
+        "a busy station, perhaps"
+    )
+    line.last_try(PROXY, recording)
+    assert line.work() == [PROXY]
     assert (line.facts(recording).play, line.facts(recording).error) == ("none", "media.timeout")
+    assert line.job(PROXY, recording).state == JobState.DONE
+
+
+@pytest.mark.parametrize("status", [-9, 137])
+def test_a_tool_that_was_killed_is_tried_again(
+    line: Line, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    recording = line.seal(clip("photo").read_bytes())
+
+    def killed(*_: object) -> NoReturn:
+        raise MediaCrashedError(program="index", status=status, tail="")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(proxies, "index", killed)
+        with pytest.raises(MediaCrashedError):
+            line.work()
+    assert line.facts(recording).play == "pending"
+    jobs.release_all(line.db, KINDS)
+    assert line.work() == [INDEX]
+    assert line.facts(recording).play == "direct"
+
+
+def test_a_job_that_failed_for_good_leaves_no_recording_pending(line: Line) -> None:
+    recording = line.seal(clip("h264").read_bytes())
+    path = line.workshop.vault.object_path(recording)
+    path.chmod(0o640)
+    with path.open("r+b") as file:
+        file.seek(40_000)
+        file.write(b"\xff\x00\xff")
+    line.last_try(INDEX, recording)
+    with pytest.raises(proxies.PayloadError):
+        line.work()
+    assert (line.facts(recording).play, line.facts(recording).error) == ("none", proxies.PayloadError.code)
+
+
+def test_a_recording_that_the_log_refused_is_not_waited_for(line: Line) -> None:
+    recording = line.seal(clip("photo").read_bytes())
+    with line.db.writing() as session:
+        session.scalars(select(OutboxRow).where(OutboxRow.id == recording)).one().state = RowState.REFUSED
+        session.delete(session.scalars(select(EntryRow).where(EntryRow.id == recording)).one())
+    assert line.work() == [INDEX]
+    assert line.job(INDEX, recording).state == JobState.FAILED
+    assert (line.facts(recording).play, line.facts(recording).error) == ("none", "vault.refused")
 
 
 def test_a_missing_program_is_named_and_the_job_waits_until_it_is_there(

@@ -30,6 +30,7 @@ def test_a_dock_that_has_stopped_speaking_is_told_from_a_quiet_one() -> None:
     assert DockStatus().is_stale
     assert not DockStatus(at=stamp(utc_now())).is_stale
     assert DockStatus(at=stamp(utc_now() - timedelta(seconds=11))).is_stale
+    assert DockStatus(at=stamp(utc_now() + timedelta(seconds=11))).is_stale, "from a clock that is not ours"
 
 
 def test_a_file_that_is_missing_or_broken_is_an_empty_board(tmp_path: Path) -> None:

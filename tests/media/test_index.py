@@ -185,3 +185,11 @@ def test_facts_are_read_strictly() -> None:
         MediaFacts.parse(b"[]")
     with pytest.raises(MalformedIndexError):
         MediaFacts.parse(b"\xff")
+
+
+def test_a_packet_map_of_more_rows_than_a_recording_can_hold_is_not_even_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(zlib, "decompressobj", lambda: pytest.fail("it was opened"))
+    with pytest.raises(MalformedIndexError, match="more pictures than a recording can hold"):
+        read_packets(zlib.compress(b""), 4_000_001)

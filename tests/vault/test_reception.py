@@ -128,6 +128,16 @@ def test_a_time_that_has_not_come_yet_is_refused(house: House) -> None:
     assert refused(house, at(house, CLOCK_ALLOWANCE + timedelta(minutes=1))) == "vault.submission"
 
 
+def test_footage_sealed_before_the_clock_was_set_back_is_taken(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time is a statement and no credential; refusing it would strand a recording."""
+    entry_id = house.ingest(b"footage")
+    monkeypatch.setattr("vault.reception.utc_now", lambda: utc_now() - timedelta(days=365))
+    house.settle()
+    assert house.row(entry_id).state == RowState.SEQUENCED
+
+
 def test_two_clocks_may_differ_a_little(house: House) -> None:
     ids = [at(house, CLOCK_ALLOWANCE - timedelta(minutes=1)), at(house, timedelta(days=-400))]
     house.settle()

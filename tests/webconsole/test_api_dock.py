@@ -51,3 +51,21 @@ def test_nothing_new_is_304(house: House, client: FlaskClient) -> None:
     assert (again.status_code, again.data) == (304, b"")
     write(house, BayStatus(number=1, state=TileState.SEALED))
     assert client.get("/api/dock", headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_what_footage_is_called_stays_inside(house: House, client: FlaskClient) -> None:
+    write(house, BayStatus(number=1, state=TileState.COPYING, file="DSJ_1.mp4", session_id="01ARZ3"))
+    answer = client.get("/api/dock")
+    assert answer.json is not None
+    assert answer.json["is_stale"] is False
+    assert not {"file", "session_id", "message"} & set(answer.json["bays"][0])
+
+
+def test_an_old_picture_says_that_nothing_is_known(house: House, client: FlaskClient) -> None:
+    sealed = BayStatus(number=4, state=TileState.SEALED, officer_name="张伟")
+    old = DockStatus(at="2026-01-01T06:05:04.000000Z", station="demo", bays=(sealed,))
+    write_status(house.settings.run / "dock.json", old)
+    answer = client.get("/api/dock", headers={"Accept-Language": "en"}).json
+    assert answer is not None
+    assert answer["is_stale"] is True
+    assert answer["bays"] == [{"number": 4, "state": "unknown", "sentence": "Not known, ask a custodian"}]

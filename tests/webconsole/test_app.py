@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -227,3 +228,23 @@ def shared_client(house: House, app: Flask) -> FlaskClient:
 def token_of(client: FlaskClient) -> str:
     page = client.get("/my-account").text
     return page.split('name="csrf_token" value="')[1][:64]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/sign-in?next=http://[",
+        "/confirm?next=//[x",
+        "/recordings?cursor=" + base64.urlsafe_b64encode(b"[" * 3000).decode(),
+        "/recordings?until=9999-12-31",
+        "/recordings?since=0001-01-01",
+        "/sign-in?next=%2F%2F%5B",
+    ],
+)
+def test_what_nobody_types_is_no_failure(probe: FlaskClient, path: str) -> None:
+    assert probe.get(path).status_code < 500
+
+
+def test_an_origin_that_cannot_be_is_foreign(probe: FlaskClient, house: House) -> None:
+    answer = probe.post("/probe", data={"csrf_token": token(probe, house)}, headers={"Origin": "http://["})
+    assert answer.status_code == 403

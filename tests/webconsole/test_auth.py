@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import threading
 import time
 from base64 import b32decode
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -180,8 +183,81 @@ def test_five_wrong_tries_make_the_right_one_wait(house: House) -> None:
         with pytest.raises(SignInRefusedError):
             sign_in.sign_in(house.context, "WANG", "wrong", HERE)
     with pytest.raises(ThrottledError) as refused:
-        sign_in.sign_in(house.context, "wang", house.password, "10.0.0.9")
+        sign_in.sign_in(house.context, "wang", house.password, HERE)
     assert 1 <= int(str(refused.value.parameters["seconds"])) <= 15
+
+
+def test_nobody_locks_somebody_else_out(house: House) -> None:
+    house.account("wang", Role.CUSTODIAN)
+    for _ in range(5):
+        with pytest.raises(SignInRefusedError):
+            sign_in.sign_in(house.context, "wang", "wrong", HERE)
+    assert sign_in.sign_in(house.context, "wang", house.password, "10.0.0.9").token
+
+
+def test_sixteen_tries_at_once_are_five(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.account("wang", Role.CUSTODIAN)
+    checked, all_in = [], threading.Barrier(16)
+    monkeypatch.setattr(passwords, "matches", lambda password, _phc: checked.append(password) or False)
+
+    def guess(number: int) -> bool:
+        all_in.wait()
+        try:
+            sign_in.sign_in(house.context, "wang", f"guess {number}", HERE)
+        except ThrottledError:
+            return False
+        except SignInRefusedError:
+            return True
+        raise AssertionError
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(guess, range(16))) == 5
+    assert len(checked) == 5
+
+
+def test_a_name_guessed_from_everywhere_waits_a_minute_at_most(house: House) -> None:
+    with house.db.writing() as work:
+        for i in range(110):
+            with suppress(ThrottledError):
+                throttle.admit(work, throttle.keys_for("wang", f"10.0.0.{i}"))
+        row = work.scalars(select(Throttle).where(Throttle.kind == "username")).one()
+        assert row.blocked_until is not None
+        assert 0 < (row.blocked_until - utc_now()).total_seconds() <= 60
+
+
+def test_the_password_alone_does_not_forgive_wrong_codes(house: House) -> None:
+    enrolled(house, "wang")
+    waiting = session.find(house.db, sign_in.sign_in(house.context, "wang", house.password, HERE).token)
+    assert waiting is not None
+    for _ in range(4):
+        with pytest.raises(WrongCodeError):
+            sign_in.give_code(house.context, waiting, "000000", HERE)
+    sign_in.sign_in(house.context, "wang", house.password, HERE)
+    with house.db.reading() as work:
+        assert {row.failures for row in work.scalars(select(Throttle))} == {4}
+
+
+@pytest.mark.parametrize("change", ["password", "factor", "disabled"])
+def test_what_is_taken_away_ends_the_sessions(house: House, change: str) -> None:
+    house.account("wang", Role.CUSTODIAN)
+    token = sign_in.sign_in(house.context, "wang", house.password, HERE).token
+    with house.db.writing() as work:
+        if change == "password":
+            accounts.set_password(work, "wang", "another sentence of words")
+        else:
+            step = accounts.reset_factor if change == "factor" else accounts.disable_account
+            step(work, house.context.submitter, "wang")
+    assert session.find(house.db, token) is None
+    with house.db.reading() as work:
+        assert work.scalars(select(WebSession)).all() == []
+
+
+def test_a_closed_account_stays_closed_when_its_factor_is_taken_away(house: House) -> None:
+    house.account("wang", Role.CUSTODIAN)
+    with house.db.writing() as work:
+        accounts.disable_account(work, house.context.submitter, "wang")
+        accounts.reset_factor(work, house.context.submitter, "wang")
+        assert accounts.get_account(work, "wang").disabled
 
 
 def test_a_name_that_nobody_has_waits_as_well(house: House) -> None:
@@ -209,13 +285,14 @@ def test_waiting_doubles_to_a_quarter_of_an_hour_and_passes(house: House) -> Non
     waits = []
     with house.db.writing() as work:
         for _ in range(16):
-            throttle.count_failure(work, keys)
-            row = work.scalars(select(Throttle).where(Throttle.kind == "username")).one()
+            work.execute(update(Throttle).values(blocked_until=None))
+            throttle.admit(work, keys)
+            row = work.scalars(select(Throttle).where(Throttle.kind == "pair")).one()
             waits.append((row.blocked_until - row.last_at).total_seconds() if row.blocked_until else 0.0)
         assert waits[3:8] == [0, 15, 30, 60, 120]
         assert waits[-1] == 900
         work.execute(update(Throttle).values(blocked_until=utc_now() - timedelta(seconds=1)))
-        throttle.refuse_blocked(work, keys)
+        throttle.admit(work, keys)
 
 
 def test_the_right_password_forgives_the_name(house: House) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from casework.case import CaseFile
 from casework.exhibit import link
+from casework.people import OfficerFacts, register_officer
 from casework.permission import Role
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def test_open_a_case(house: House, custodian: FlaskClient) -> None:
         ({"number": ""}, "This field is needed."),
         ({"number": "x" * 65}, "This field may have 64 characters at most."),
         ({"opened_on": "soon"}, "Please enter a date such as 2026-11-23."),
-        ({"opened_on": "2999-01-01"}, "is not a date that can be meant"),
+        ({"opened_on": "2199-01-01"}, "is not a date that can be meant"),
         ({"kind": "vendetta"}, "cannot be &#39;vendetta&#39;"),
         ({"title": "a\x00b"}, "This field holds characters that cannot be shown."),
         ({"unit_id": "nonsense"}, "Please choose one of the list."),
@@ -136,6 +137,41 @@ def test_an_officer_sees_the_case_with_the_own_footage_only(house: House, client
     page = client.get(f"/cases/{case_id}").text
     assert recording.name not in page
     assert client.get("/cases/open").status_code == 403
+
+
+def officer(house: House, client: FlaskClient, number: str = "104432") -> None:
+    with house.db.writing() as session:
+        officer_id = register_officer(session, house.context.submitter, None, OfficerFacts(number, "张伟"))
+    house.sign_in(client, house.account(f"officer{number}", Role.OFFICER, officer_id=officer_id))
+    client.set_cookie("sealdock-locale", "en")
+
+
+def test_an_officer_knows_the_cases_that_hold_own_footage(house: House, client: FlaskClient) -> None:
+    held, other = open_a_case(house, "(2026) 017"), open_a_case(house, "(2026) 018")
+    own, foreign = (add_recording(house.db, officer_number=number) for number in ("104432", "200871"))
+    with house.db.writing() as session:
+        link(session, house.context.submitter, None, own.id, held)
+        link(session, house.context.submitter, None, foreign.id, held, note="About a colleague")
+        entry = link(session, house.context.submitter, None, foreign.id, other)
+    officer(house, client)
+    listed = client.get("/cases").text
+    assert "(2026) 017" in listed
+    assert "(2026) 018" not in listed
+    assert [case["number"] for case in client.get("/cases/suggest?q=2026").json or []] == ["(2026) 017"]
+    assert "(2026) 018" not in client.get("/cases?q=018&stage=filing").text
+    page = client.get(f"/cases/{held}").text
+    assert own.name in page
+    assert foreign.name not in page
+    assert "About a colleague" not in page
+    assert "History" not in page
+    assert client.get(f"/cases/{other}").status_code == 403
+    assert client.get(f"/cases/{other}/chain/{entry}").status_code == 403
+
+
+def test_an_officer_account_without_an_officer_knows_no_case(house: House, client: FlaskClient) -> None:
+    open_a_case(house, "(2026) 017")
+    house.sign_in(client, house.account("nobody", Role.OFFICER))
+    assert "(2026) 017" not in client.get("/cases").text
 
 
 def test_a_case_that_is_not_here(custodian: FlaskClient) -> None:

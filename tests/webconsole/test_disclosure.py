@@ -14,13 +14,15 @@ from casework.exhibit import link
 from casework.package.bag import MemberChangedError
 from casework.permission import Role
 from casework.recording import Recording
+from casework.viewing import DenialCount, ViewedRecording, Viewing
 from core.clock import utc_now
-from vault.log.index import EntryRow
+from ingest.media_facts import MediaFacts
+from vault.log.index import EntryRow, place_of, wait_sequenced
 from webconsole.auth.session import WebSession
 from webconsole.packing import Way, Ways
 
 if TYPE_CHECKING:
-    from conftest import House
+    from conftest import House, Station
 
 
 @pytest.fixture
@@ -134,12 +136,76 @@ def test_the_auditor_sees_that_and_not_what(
 ) -> None:
     where = ask(house, custodian, case_id, recording=[exhibit.id]).headers["Location"]
     house.sign_in(custodian, house.account("auditor", Role.AUDITOR))
-    assert "County court" in custodian.get("/disclosure").text
+    listed = custodian.get("/disclosure").text
+    assert "County court" in listed
+    assert "(2026) 017" not in listed
+    assert disclosures(house)[0].entry_id in listed
     page = custodian.get(where).text
     assert exhibit.name not in page
+    assert "(2026) 017" not in page
     assert "Download as ZIP" not in page
     assert custodian.get(f"{where}/package.zip").status_code == 403
     assert custodian.get(f"/cases/{case_id}/disclosure").status_code == 403
+
+
+def handed_out(house: House, station: Station, client: FlaskClient, case_id: str) -> tuple[str, str]:
+    """A package of one sealed recording, its entry on the log: its address and the recording."""
+    recording_id = station.seal(b"evidence" * 1000)
+    with house.db.writing() as session:
+        link(session, house.context.submitter, None, recording_id, case_id)
+    where = ask(house, client, case_id, recording=[recording_id]).headers["Location"]
+    wait_sequenced(house.db, disclosures(house)[0].entry_id, 20.0)
+    return where.partition("?")[0], recording_id
+
+
+def test_every_fetch_stands_on_the_log(
+    house: House, station: Station, custodian: FlaskClient, case_id: str
+) -> None:
+    where, recording_id = handed_out(house, station, custodian, case_id)
+    assert "Download as ZIP" in custodian.get(where).text
+    assert custodian.get(f"{where}/package.zip").data[:2] == b"PK"
+    with house.db.reading() as session:
+        (fetch,) = session.scalars(select(Viewing).where(Viewing.rendition == "original"))
+        assert (fetch.purpose_code, "County court" in fetch.purpose) == ("case", True)
+        assert place_of(session, fetch.entry_id) is not None
+        named = select(ViewedRecording.recording_id).where(ViewedRecording.entry_id == fetch.entry_id)
+        assert session.scalars(named).all() == [recording_id]
+
+
+def test_nobody_fetches_what_somebody_else_hands_out(
+    house: House, station: Station, custodian: FlaskClient, case_id: str
+) -> None:
+    where, _ = handed_out(house, station, custodian, case_id)
+    house.sign_in(custodian, house.account("zhoumin", Role.CUSTODIAN))
+    assert "Download as ZIP" not in custodian.get(where).text
+    assert custodian.get(f"{where}/package.zip").status_code == 403
+    with house.db.reading() as session:
+        assert session.scalars(select(DenialCount.permission)).all() == ["disclosure.make"]
+        assert session.scalars(select(Viewing).where(Viewing.rendition == "original")).all() == []
+
+
+def test_a_package_goes_without_copies_only_when_somebody_says_so(
+    house: House, station: Station, custodian: FlaskClient, case_id: str
+) -> None:
+    where, recording_id = handed_out(house, station, custodian, case_id)
+    with house.db.writing() as session:
+        session.execute(
+            update(MediaFacts).where(MediaFacts.recording_id == recording_id).values(play="proxy")
+        )
+    held_back = custodian.get(f"{where}/package.zip")
+    assert held_back.status_code >= 400
+    assert "is not made yet" in held_back.text
+    assert custodian.get(f"{where}/package.zip?without_copies=1").data[:2] == b"PK"
+
+
+def test_the_choice_to_go_without_copies_is_carried_on(
+    house: House, custodian: FlaskClient, case_id: str, exhibit: Recording
+) -> None:
+    ticked = 'name="without_copies" value="1" checked'
+    assert ticked not in custodian.get(f"/cases/{case_id}/disclosure").text
+    answer = ask(house, custodian, case_id, recording=[exhibit.id], without_copies="1")
+    assert ticked in custodian.get(answer.headers["Location"]).text
+    assert ticked in ask(house, custodian, case_id, recording=[], without_copies="1").text
 
 
 def test_the_list_says_what_to_do_when_it_is_empty(custodian: FlaskClient) -> None:

@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from core.clock import stamp, utc_now
 from core.settings import BaySettings, DockSettings
 from ingest.error import UnpluggedError
 from ingest.status import BayStatus, DockStatus, Message, TileState, write_status
@@ -25,7 +26,7 @@ TABLE = (
     ("clearing", "清理中，请勿拔出", "Clearing the card, do not remove", "working", "eraser"),
     (
         "partial",
-        "部分未取，请联系管理员",
+        "部分未取，请联系证据管理员",
         "Some files not taken, ask a custodian",
         "person",
         "triangle-alert",
@@ -35,8 +36,10 @@ TABLE = (
 )
 
 
-def spoken(house: House, *bays: BayStatus, at: str = "2026-11-23T06:05:04.000000Z") -> None:
-    write_status(house.settings.run / "dock.json", DockStatus(at=at, station="station", bays=bays))
+def spoken(house: House, *bays: BayStatus, at: str = "") -> None:
+    write_status(
+        house.settings.run / "dock.json", DockStatus(at=at or stamp(utc_now()), station="station", bays=bays)
+    )
 
 
 def tiles(client: FlaskClient, locale: str) -> list[dict[str, object]]:
@@ -105,6 +108,19 @@ def test_nothing_new_is_answered_without_a_body(house: House, client: FlaskClien
     first = client.get("/dock/tiles")
     again = client.get("/dock/tiles", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.data) == (304, b"")
+
+
+def test_a_picture_that_is_old_promises_nothing(house: House, client: FlaskClient) -> None:
+    sealed = BayStatus(number=1, state=TileState.SEALED, officer_name="张伟", bytes_done=1, bytes_total=1)
+    spoken(house, sealed, at="2026-01-01T06:05:04.000000Z")
+    for locale, words in (("en", "Not known, ask a custodian"), ("zh_CN", "状态不明，请联系证据管理员")):
+        (bay,) = tiles(client, locale)
+        assert (bay["state"], bay["tone"], bay["mark"]) == ("unknown", "person", "circle-help")
+        assert words in str(bay["label"])
+        assert (bay["name"], bay["permille"], bay["shows_bar"]) == ("", 0, False)
+    page = client.get("/dock").text
+    assert 'data-state="sealed"' not in page
+    assert "可以取走" not in page
 
 
 def test_a_dock_that_never_spoke_is_said_to_be_silent(client: FlaskClient) -> None:

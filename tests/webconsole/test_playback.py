@@ -13,7 +13,8 @@ from sqlalchemy import func, select, update
 
 from casework.people import OfficerFacts, register_officer
 from casework.permission import Role
-from casework.viewing import DenialCount, Viewing
+from casework.viewing import DenialCount, ViewedRecording, Viewing
+from core.clock import new_id
 from core.digest import sha256_hex
 from ingest.media_facts import MediaFacts
 from vault.keyd import KeydClient, RateLimitedError
@@ -222,6 +223,16 @@ def test_posters_of_a_page_are_one_entry(house: House, app: Flask, station: Stat
         assert client.get(f"/media/{recording}/poster").data == recording.encode()
     with house.db.reading() as work:
         assert work.scalars(select(Viewing.rendition)).all() == ["poster"]
+
+
+def test_more_posters_than_an_entry_names_are_several_entries(house: House, app: Flask) -> None:
+    token = house.sign_in(app.test_client(), house.account("wang", Role.CUSTODIAN))
+    recordings = [new_id() for _ in range(257)]
+    with app.test_request_context(headers={"Cookie": f"sealdock={token}"}):
+        playback.grant_posters(recordings)
+    with house.db.reading() as work:
+        assert len(work.scalars(select(Viewing)).all()) == 2
+        assert set(work.scalars(select(ViewedRecording.recording_id))) == set(recordings)
 
 
 def test_a_locked_vault_says_so(

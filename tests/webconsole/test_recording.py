@@ -11,12 +11,12 @@ from casework.exhibit import CaseLink, Exhibit
 from casework.people import OfficerFacts, register_officer
 from casework.permission import Role
 from casework.recording import Recording
-from casework.viewing import Viewing
+from casework.viewing import Viewing, record_view
 from vault.keyd_client import KeydClient, KeydStatus
-from vault.log.index import EntryRow
+from vault.log.index import EntryRow, wait_sequenced
 
 if TYPE_CHECKING:
-    from conftest import House
+    from conftest import House, Station
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_facts_say_where_they_come_from(house: House, custodian: FlaskClient) ->
         ({"media_facts": False}, "Being prepared for viewing"),
         ({"play": "pending"}, "Being prepared for viewing"),
         ({"play": "proxy", "proxy": False}, "Being prepared for viewing"),
-        ({"play": "none", "error": "media.empty"}, "no picture or sound could be read from it (media.empty)"),
+        ({"play": "none", "error": "media.empty"}, "This file is empty: the recorder made it and wrote nothing."),
         ({"play": "none", "media": "other"}, "It is not a video, sound or photograph"),
         ({"is_disposed": True}, "Its content was destroyed lawfully."),
     ],
@@ -147,6 +147,48 @@ def test_a_copy_is_called_a_copy(house: House, custodian: FlaskClient) -> None:
     assert "The original is HEVC" in text
     assert f'src="/media/{recording.id}/proxy"' in text
     assert views(house) == [("case", "x", "proxy")]
+
+
+def test_an_officer_reads_that_it_was_taken_over_and_not_who_looked(
+    house: House, station: Station, client: FlaskClient
+) -> None:
+    with house.db.writing() as session:
+        officer_id = register_officer(session, house.context.submitter, None, OfficerFacts("104432", "张伟"))
+    recording_id = station.seal(b"own", officer_number="104432")
+    colleague = house.account("lijing", Role.CUSTODIAN)
+    with house.db.writing() as session:
+        entry = record_view(
+            session,
+            house.context.submitter,
+            colleague.id,
+            [recording_id],
+            "original",
+            "hearing",
+            "Why I looked",
+        )
+    house.context.submitter.ring()
+    wait_sequenced(house.db, entry, 20.0)
+    house.sign_in(client, house.account("zhangwei", Role.OFFICER, officer_id=officer_id))
+    client.set_cookie("sealdock-locale", "en")
+    text = client.get(f"/recordings/{recording_id}").text
+    assert "Taken over and sealed" in text
+    assert "Why I looked" not in text
+    assert "Lijing" not in text
+    assert client.get(f"/recordings/{recording_id}/chain/{recording_id}").status_code == 200
+    assert client.get(f"/recordings/{recording_id}/chain/{entry}").status_code == 403
+    house.sign_in(client, colleague)
+    assert "Why I looked" in client.get(f"/recordings/{recording_id}").text
+
+
+def test_that_it_was_seen_in_lists_is_counted_and_shown_when_asked(
+    house: House, custodian: FlaskClient
+) -> None:
+    recording = add_recording(house.db)
+    custodian.get("/recordings")
+    text = page(custodian, recording)
+    assert "Also show that it was seen in a list (1)" in text
+    assert "Seen in a list" not in text
+    assert "Seen in a list" in custodian.get(f"/recordings/{recording.id}?lists=1").text
 
 
 def test_link_and_unlink_keep_both_claims(house: House, custodian: FlaskClient) -> None:

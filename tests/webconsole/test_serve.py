@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -32,6 +32,7 @@ from sealdock import schema
 from webconsole.auth import session as sessions
 from webconsole.headers import own_names
 from webconsole.serve import options
+from webconsole.worker import HEAD_WITHIN_S
 
 if TYPE_CHECKING:
     from conftest import House, Station
@@ -136,6 +137,31 @@ def test_stopping_lets_a_running_answer_end(house: House, station: Station, star
     assert first + answer.read() == CONTENT
     connection.close()
     assert served.process.wait(15) == 0
+
+
+def half_sent(port: int, head: bytes) -> socket.socket:
+    """A request that stops in the middle, from another address than the tests' own."""
+    connection = socket.create_connection(("127.0.0.1", port), 20, source_address=("127.0.0.2", 0))
+    connection.sendall(head)
+    return connection
+
+
+def test_requests_that_never_end_stop_nobody(house: House, start: Start) -> None:
+    served = start()
+    with ExitStack() as halves:
+        for _ in range(3 * house.settings.console.threads):
+            halves.enter_context(half_sent(served.port, b"GET /sign-in HTTP/1.1\r\nHost: local"))
+        began = time.monotonic()
+        assert served.get("/sign-in")[0] == 200
+        assert time.monotonic() - began < HEAD_WITHIN_S / 2
+
+
+def test_a_request_that_stops_is_broken_off(house: House, start: Start) -> None:
+    served = start()
+    with half_sent(served.port, b"GET /sign-in HTTP/1.1\r\nHost: local") as half:
+        began = time.monotonic()
+        assert half.recv(1) == b""
+        assert HEAD_WITHIN_S - 1 < time.monotonic() - began < HEAD_WITHIN_S + 5
 
 
 def test_beyond_plain_http_everything_is_bound_to_tls(house: House, start: Start, tmp_path: Path) -> None:

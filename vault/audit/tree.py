@@ -74,13 +74,14 @@ class TreeAudit:
     def _read_tile(self, level: int, number: int) -> Hashes | None:
         """The stored tile, or None when it is missing or has the wrong length."""
         width = width_at(self._size, level, number)
+        if not width:
+            return None
         try:
-            path = self._log / tile_path(level, number, width)
-            raw = read_bounded(path, width * HASH_SIZE) if width else b""
+            raw = read_bounded(self._log / tile_path(level, number, width), width * HASH_SIZE)
         except OSError:
             return None
         hashes = tuple(raw[i : i + HASH_SIZE] for i in range(0, len(raw), HASH_SIZE))
-        return hashes if width and len(raw) == width * HASH_SIZE else None
+        return hashes if len(raw) == width * HASH_SIZE else None
 
     def _parent(self, level: int, number: int) -> bytes | None:
         hashes = self._stored(level + 1, number // TILE_WIDTH)

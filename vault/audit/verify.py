@@ -1,8 +1,8 @@
 """The independent verifier: a bare copy of a vault directory, and a yes or a no that names what is wrong.
 
-What a clean report establishes; code here and in tree_audit and seal_audit is labelled with the numbers.
+What a clean report establishes; code in this package is labelled with the numbers.
   1. vault.json is whole, and the key it names is the one the reader trusts.
-  2. That key signed log/checkpoint, for this vault's origin.
+  2. That key signed log/checkpoint, for this vault's origin; log/policy names it and no other log's.
   3. Every entry bundle and tile that the checkpoint calls for is there and leads from entries to root.
   4. Every entry reads as an entry, strictly; the first is the genesis, no other is, and it names this key.
   5. Every earlier checkpoint and receipt that the reader kept is a beginning of this log.
@@ -26,6 +26,8 @@ from pathlib import Path
 
 from core.canonical import CanonicalError, decode
 from vault.audit.bucket import Buckets
+from vault.audit.file import read_bounded
+from vault.audit.policy import check_policy
 from vault.audit.report import Finding, Report, reason
 from vault.audit.seal import ObjectOutcome, SealAudit, SealedEntry, object_file
 from vault.audit.tree import TreeAudit
@@ -39,6 +41,8 @@ from vault.formats.proof import Receipt, Trust
 
 READERS = 2  # threads over objects: hashing and opening release the interpreter lock
 _IN_FLIGHT = 16  # objects handed out and not yet answered for
+_SMALL = 1 << 20  # bytes; far above any file that holds one fact, and nothing to fear
+_EARLIER = 1 << 22  # bytes of a checkpoint or receipt that somebody kept; a receipt carries one entry
 _GENESIS = "genesis"
 _RECEIPT_START = b"c2sp.org/tlog-proof@"
 _VAULT_KEYS = {"v", "id", "origin", "key", "made_at"}
@@ -68,8 +72,11 @@ def verify_vault(
     """
     report = Report(str(directory))
     key = _vault_key(directory, verifier, report)
-    checkpoint = _checkpoint(directory, key, report) if key else None
-    if key is None or checkpoint is None:
+    if key is None:
+        return report
+    check_policy(directory, key, report)
+    checkpoint = _checkpoint(directory, key, report)
+    if checkpoint is None:
         return report
     report.checkpoint = checkpoint
     _Run(directory, checkpoint, identities or (), report).run(progress or (lambda _: None))
@@ -81,7 +88,7 @@ def verify_vault(
 def _vault_key(directory: Path, trusted: VerifierKey | None, report: Report) -> VerifierKey | None:
     """1. The key to check with; None when vault.json is unusable or names another."""
     try:
-        facts = decode((directory / "vault.json").read_bytes())
+        facts = decode(read_bounded(directory / "vault.json", _SMALL))
         whole = set(facts) == _VAULT_KEYS and facts["v"] == 1 and is_ulid(facts["id"])
         whole = whole and is_stamp(facts["made_at"])  # for people only: nothing proves it
         claimed = VerifierKey.parse(facts["key"]) if whole and isinstance(facts["key"], str) else None
@@ -101,7 +108,7 @@ def _vault_key(directory: Path, trusted: VerifierKey | None, report: Report) -> 
 def _checkpoint(directory: Path, key: VerifierKey, report: Report) -> Checkpoint | None:
     """2. The signed head of the log."""
     try:
-        return parse_checkpoint((directory / "log" / "checkpoint").read_bytes(), key)
+        return parse_checkpoint(read_bounded(directory / "log" / "checkpoint", _SMALL), key)
     except (OSError, VaultError) as cause:
         why = reason(cause)
     report.fail(Finding(2, "verify.checkpoint", "log/checkpoint", why))
@@ -158,7 +165,7 @@ class _Run:
         for name in ("root", "recovery"):
             file = f"keys/{name}.recipient"
             try:
-                found = (self._directory / file).read_bytes()
+                found = read_bounded(self._directory / file, _SMALL)
             except OSError as cause:
                 self._report.fail(Finding(7, "verify.bucket", file, reason(cause)))
                 continue
@@ -235,7 +242,7 @@ def _check_against(
 
 
 def _read_earlier(path: Path, key: VerifierKey) -> Checkpoint:
-    raw = path.read_bytes()
+    raw = read_bounded(path, _EARLIER)
     if not raw.startswith(_RECEIPT_START):
         return parse_checkpoint(raw, key)
     receipt = Receipt.parse(raw)

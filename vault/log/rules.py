@@ -20,6 +20,10 @@ from vault.log.outbox import RefusedError
 INGEST = "ingest"  # the one type of entry that seals an object
 
 
+GRANTS = ("view", "export")
+"""Entries for which keyd gives out a key; their time is a credential, every other entry's is a statement."""
+
+
 class LogView(Protocol):
     """The log as a rule sees it: every entry before the new one."""
 

@@ -11,12 +11,14 @@ from flask_babel import gettext
 
 from core.canonical import Json, encode
 from core.digest import sha256_hex
-from ingest.status import BayStatus, read_status
+from ingest.status import BayStatus, TileState, read_status
 from webconsole.context import console
+from webconsole.display.wording import silence
 from webconsole.gate import public
 from webconsole.i18n import current_locale, sentence_of
 
 blueprint = Blueprint("dock_api", __name__, url_prefix="/api")
+INSIDE = {"message", "file", "session_id"}  # what footage is called is nothing for a corridor
 
 
 @blueprint.get("/dock")
@@ -38,12 +40,18 @@ def board() -> Json:
     status = read_status(console().settings.run / "dock.json")
     if not status.at:
         silent = gettext("The dock is not running. Recorders are safe in their bays; ask the administrator.")
-        return {"at": None, "station": station.name, "bays": [], "sentence": str(silent)}
-    return {"at": status.at, "station": status.station, "bays": [_tile(bay) for bay in status.bays]}
+        return {"at": None, "is_stale": True, "station": station.name, "bays": [], "sentence": str(silent)}
+    shown = [_silent(bay.number) if status.is_stale else _tile(bay) for bay in status.bays]
+    return {"at": status.at, "is_stale": status.is_stale, "station": status.station, "bays": shown}
+
+
+def _silent(number: int) -> Json:
+    """A bay of which nothing is known any more; what was said of it last is left out."""
+    return {"number": number, "state": TileState.UNKNOWN.value, "sentence": silence()}
 
 
 def _tile(bay: BayStatus) -> Json:
-    tile = bay.model_dump(mode="json", exclude={"message"}, exclude_none=True)
+    tile = bay.model_dump(mode="json", exclude=INSIDE, exclude_none=True)
     if bay.message is not None:
         tile["sentence"] = sentence_of(bay.message.code, bay.message.parameters)
     return tile

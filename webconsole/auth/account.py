@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import JSON, select
+from sqlalchemy import JSON, column, delete, select, table
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from casework.permission import Role
@@ -23,6 +23,7 @@ from vault.log.outbox import AppliedEntry, Projections, Submitter
 from vault.log.submission import Draft
 from webconsole.auth import password as passwords
 
+CLOSING, OPENING = frozenset({"disabled"}), frozenset({"created", "granted"})  # events of `account` entries
 USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")  # typed on every keyboard, safe in every log
 
 
@@ -129,9 +130,10 @@ def create_account(
 
 
 def set_password(session: Session, username: str, password: str) -> Account:
-    """Give an account a new password. Raises NoSuchAccountError, WeakPasswordError."""
+    """Give an account a new password; its sessions end. Raises NoSuchAccountError, WeakPasswordError."""
     account = get_account(session, username)
     account.password_hash = passwords.hash_password(passwords.check_strength(password, account.username))
+    _end_sessions(session, account)
     return account
 
 
@@ -139,15 +141,26 @@ def disable_account(session: Session, submitter: Submitter, username: str) -> Ac
     """Enter on the log that an account has no roles any more; it cannot sign in. Raises NoSuchAccountError."""
     account = get_account(session, username)
     _enter(session, submitter, account, "disabled", [])
+    _end_sessions(session, account)
     return account
 
 
 def reset_factor(session: Session, submitter: Submitter, username: str) -> Account:
-    """Enter on the log that the second factor was taken away, and take it away. Raises NoSuchAccountError."""
+    """Enter on the log that the second factor was taken away, and take it away; its sessions end.
+
+    Raises NoSuchAccountError.
+    """
     account = get_account(session, username)
     _enter(session, submitter, account, "factor_reset", account.roles)
     account.totp_secret, account.totp_confirmed, account.totp_step = None, False, 0
+    _end_sessions(session, account)
     return account
+
+
+def _end_sessions(session: Session, account: Account) -> None:
+    """Whoever is signed in with what was just taken away is signed in no more."""
+    web_session = table("web_session", column("account_id"))  # its class knows this module
+    session.execute(delete(web_session).where(web_session.c.account_id == account.id))
 
 
 def _enter(session: Session, submitter: Submitter, account: Account, event: str, roles: list[str]) -> None:
@@ -173,5 +186,7 @@ def apply_account(session: Session, entry: AppliedEntry) -> None:
             made_at=parse_stamp(entry.leaf.time),
         )
         session.add(account)
-    account.roles, account.disabled = list(facts["roles"]), facts["event"] == "disabled"
+    account.roles = list(facts["roles"])
+    if facts["event"] in CLOSING | OPENING:  # whatever else happens to a closed account, it stays closed
+        account.disabled = facts["event"] in CLOSING
     session.flush()

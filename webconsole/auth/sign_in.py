@@ -1,9 +1,9 @@
 """Signing in, step by step; what fails, fails alike.
 
-1. The throttle looks first. 2. The password is checked, at the same cost for a name nobody has. 3. A wrong
-try is counted for name and address, and the person hears one sentence whatever was wrong. 4. An account with
-a second factor gets a session that opens nothing but the page for the code. 5. Every step makes a new session
-and forgets the old one, so that a planted token gains nothing.
+1. The throttle counts the try before anything is checked. 2. The password is checked, at the same cost for a
+name nobody has. 3. A right try is taken back; after a wrong one the person hears one sentence whatever was
+wrong. 4. An account with a second factor gets a session that opens nothing but the page for the code. 5. Every
+step makes a new session and forgets the old one, so that a planted token gains nothing.
 """
 
 from __future__ import annotations
@@ -67,19 +67,18 @@ def sign_in(
     Raises ThrottledError, SignInRefusedError.
     """
     keys = throttle.keys_for(username, address)
+    blocked = _admit(context, keys)  # 1
     with context.db.reading() as session:
-        throttle.refuse_blocked(session, keys)  # 1
         found = accounts.find_account(session, username)
     right = passwords.matches(password, found.password_hash if found else "")  # 2
     if not right or found is None or found.disabled:
-        _count(context, keys, address)  # 3
-        raise SignInRefusedError
+        _log.warning("sign-in refused", address=address, blocked=blocked)
+        raise SignInRefusedError  # 3
     with context.db.writing() as session:
         account = session.get_one(Account, found.id)
         if passwords.is_outdated(account.password_hash):
             account.password_hash = passwords.hash_password(password)
-        if not account.totp_confirmed:
-            throttle.forgive(session, username)
+        (throttle.take_back if account.totp_confirmed else throttle.forgive)(session, keys)  # 3
         token = _replace(session, old, account, address, awaits_factor=account.totp_confirmed)  # 4, 5
     return Begun(token, found.totp_confirmed)
 
@@ -87,27 +86,27 @@ def sign_in(
 def give_code(context: ConsoleContext, waiting: sessions.SignedIn, code: str, address: str) -> Begun:
     """Finish signing in with the second factor. Raises ThrottledError, WrongCodeError."""
     keys = throttle.keys_for(waiting.username, address)
+    blocked = _admit(context, keys)
     with context.db.writing() as session:
-        throttle.refuse_blocked(session, keys)
         account = session.get_one(Account, waiting.id)
         if totp.accept(account, context.signer.private_text, code):
-            throttle.forgive(session, waiting.username)
+            throttle.forgive(session, keys)
             return Begun(_replace(session, waiting.session_id, account, address, awaits_factor=False), False)
-    _count(context, keys, address)
+    _log.warning("sign-in refused", address=address, blocked=blocked)
     raise WrongCodeError
 
 
 def confirm(context: ConsoleContext, signed_in: sessions.SignedIn, password: str, address: str) -> None:
     """Type the password again before something grave. Raises ThrottledError, WrongPasswordError."""
     keys = throttle.keys_for(signed_in.username, address)
+    blocked = _admit(context, keys)
     with context.db.reading() as session:
-        throttle.refuse_blocked(session, keys)
         stored = session.get_one(Account, signed_in.id).password_hash
     if not passwords.matches(password, stored):
-        _count(context, keys, address)
+        _log.warning("confirmation refused", address=address, blocked=blocked)
         raise WrongPasswordError
     with context.db.writing() as session:
-        throttle.forgive(session, signed_in.username)
+        throttle.forgive(session, keys)
         sessions.step_up(session, signed_in.session_id)
 
 
@@ -119,7 +118,6 @@ def _replace(
     return sessions.begin(session, account, address, awaits_factor=awaits_factor)
 
 
-def _count(context: ConsoleContext, keys: dict[str, str], address: str) -> None:
+def _admit(context: ConsoleContext, keys: dict[str, str]) -> bool:
     with context.db.writing() as session:
-        blocked = throttle.count_failure(session, keys)
-    _log.warning("sign-in refused", address=address, blocked=blocked)
+        return throttle.admit(session, keys)

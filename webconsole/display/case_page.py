@@ -15,7 +15,7 @@ from casework.exhibit import CaseExhibit
 from casework.people import Unit
 from casework.permission import Permission
 from webconsole.display import wording
-from webconsole.display.chain import ChainLine
+from webconsole.display.chain import ChainView
 from webconsole.display.footage import FootageLine, footage_lines
 from webconsole.gate import may
 
@@ -60,11 +60,11 @@ class CasePage:
     exhibits: int
     facts: list[tuple[str, object]]
     packages: list[PackageLine]
-    chain: list[ChainLine]
+    chain: ChainView | None
 
 
 def case_page(
-    session: Session, found: CaseFile, shown: list[CaseExhibit], lines: list[ChainLine], *, posters: bool
+    session: Session, found: CaseFile, shown: list[CaseExhibit], lines: ChainView | None, *, posters: bool
 ) -> CasePage:
     """The case with those of its exhibits that the reader may see."""
     return CasePage(

@@ -11,16 +11,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from flask import request, url_for
 from flask_babel import gettext, ngettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from casework.case import CaseFile
-from casework.custody import CustodyLine
+from casework.custody import CustodyLine, chain_line, chain_page
+from casework.permission import Permission
+from casework.recording import Recording
 from vault.formats.note import VerifierKey
 from vault.formats.proof import Receipt
 from vault.log.ledger import LogReader
+from webconsole.context import console
 from webconsole.display import wording
+from webconsole.errors import NotFoundError
+from webconsole.forms.field import Form
+from webconsole.gate import demand, may
+
+OWN_TYPES = frozenset({"ingest", "session"})  # what an officer may know: that it was taken over, and when
+LAST_ENTRY = 2**53 - 1  # beyond any log
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,19 @@ class ChainLine:
     who: str
     detail: str
     reason: str
-    is_minor: bool  # seen in a list: true and proven like the rest, and rarely what a reader looks for
+
+
+@dataclass(frozen=True)
+class ChainView:
+    """The part of a chain that stands on a page, and the ways on from it."""
+
+    lines: list[ChainLine]
+    entries: int
+    in_lists: int  # lines that only say that it was seen in a list; left out until asked for
+    shows_lists: bool
+    lists_url: str
+    first_url: str | None
+    next_url: str | None
 
 
 @dataclass(frozen=True)
@@ -45,9 +67,39 @@ class LineProof:
     digests: tuple[tuple[str, str], ...]
 
 
-def chain_lines(session: Session, lines: list[CustodyLine]) -> list[ChainLine]:
-    """The chain as a person reads it."""
-    cases = _case_numbers(session, lines)
+def chain_view(session: Session, subject_id: str, endpoint: str, **subject: Any) -> ChainView:
+    """The chain of a subject as far as the reader may know it, one page of it; `endpoint` shows that page."""
+    form = Form(request.args)
+    after = form.integer("after", 0, LAST_ENTRY, -1)
+    lists: dict[str, Any] = {"lists": "1"} if form.is_ticked("lists") else {}
+    types = () if may(Permission.CUSTODY_VIEW) else OWN_TYPES
+    page = chain_page(session, console().reader, subject_id, types=types, after=after, with_lists=bool(lists))
+    on = url_for(endpoint, **subject, **lists, after=page.next_after) if page.next_after is not None else None
+    return ChainView(
+        lines=chain_lines(session, page.lines, subject_id),
+        entries=page.entries,
+        in_lists=page.in_lists,
+        shows_lists=bool(lists),
+        lists_url=url_for(endpoint, **subject, lists="1"),
+        first_url=url_for(endpoint, **subject, **lists) if after >= 0 else None,
+        next_url=on,
+    )
+
+
+def readable_line(session: Session, subject_id: str, entry_id: str) -> CustodyLine:
+    """One line of the chain. Raises NotFoundError, and DeniedError for a line that is not the reader's."""
+    line = chain_line(session, console().reader, subject_id, entry_id)
+    if line is None:
+        raise NotFoundError(what=gettext("entry"))
+    if line.type not in OWN_TYPES:
+        demand(Permission.CUSTODY_VIEW, subject_id)
+    return line
+
+
+def chain_lines(session: Session, lines: list[CustodyLine], subject_id: str) -> list[ChainLine]:
+    """The chain as a person reads it: a case's names its recordings, a recording's the cases, neither itself."""
+    names = {**_recording_names(session, lines), **_case_numbers(session, lines)}
+    names.pop(subject_id, None)
     return [
         ChainLine(
             entry_id=line.entry_id,
@@ -55,9 +107,8 @@ def chain_lines(session: Session, lines: list[CustodyLine]) -> list[ChainLine]:
             at=line.at,
             what=_what(line),
             who=_who(line),
-            detail=_detail(line, cases),
+            detail=_detail(line, names),
             reason=line.reason or "",
-            is_minor=line.type == "view" and line.facts.get("rendition") == "poster",
         )
         for line in lines
     ]
@@ -116,7 +167,7 @@ def _who(line: CustodyLine) -> str:
     return str(by.get(line.by, line.by))
 
 
-def _detail(line: CustodyLine, cases: Mapping[str, str]) -> str:
+def _detail(line: CustodyLine, names: Mapping[str, str]) -> str:
     facts, parts = line.facts, list[str]()
     if line.type == "ingest":
         parts.append(wording.word(wording.origins(), facts.get("origin")))
@@ -129,8 +180,10 @@ def _detail(line: CustodyLine, cases: Mapping[str, str]) -> str:
     if line.type == "denied":
         count = int(facts.get("count", 1))
         parts.append(ngettext("%(num)s attempt", "%(num)s attempts", count))
-    if line.type in {"link", "export"} and facts.get("case") in cases:
-        parts.append(cases[facts["case"]])
+    if line.type in {"link", "export"}:
+        parts += [names[facts[key]] for key in ("recording", "case") if facts.get(key) in names]
+    if line.type == "export" and "recordings" in facts:
+        parts.append(ngettext("%(num)s recording", "%(num)s recordings", int(facts["recordings"])))
     if line.type == "session":
         parts.append(ngettext("%(num)s file", "%(num)s files", int(facts.get("files", 0))))
     return " · ".join(part for part in parts if part)
@@ -145,10 +198,18 @@ def _renditions(facts: Mapping[str, Any]) -> str:
         "proxy": gettext("Copy for browsers"),
     }
     made = [str(one.get("rendition", "")) for one in facts.get("renditions", [])]
-    return ", ".join(words.get(name, name) for name in made)
+    return str(gettext(", ")).join(words.get(name, name) for name in made)
 
 
 def _case_numbers(session: Session, lines: list[CustodyLine]) -> dict[str, str]:
     wanted = {line.facts["case"] for line in lines if "case" in line.facts}
     rows = session.execute(select(CaseFile.id, CaseFile.number).where(CaseFile.id.in_(wanted)))
     return dict(rows.all())
+
+
+def _recording_names(session: Session, lines: list[CustodyLine]) -> dict[str, str]:
+    if not may(Permission.RECORDING_LIST):  # a file's name is private; the log itself does not tell it
+        return {}
+    wanted = {line.facts["recording"] for line in lines if "recording" in line.facts}
+    rows = session.execute(select(Recording.id, Recording.name).where(Recording.id.in_(wanted)))
+    return {recording_id: name or gettext("(no name)") for recording_id, name in rows}

@@ -16,6 +16,7 @@ from flask_babel import gettext
 from casework.recording import Recording
 from ingest.media_facts import MediaFacts
 from webconsole.display import wording
+from webconsole.display.relayed import by_code
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,9 @@ def _copy_remark(facts: MediaFacts) -> Remark:
 
 def _why_not(facts: MediaFacts) -> str:
     if facts.error:
-        return str(
-            gettext(
-                "It is sealed and proven like any other file, but no picture or sound could be read from it "
-                "(%(code)s). To hand it out, make a package.",
-                code=facts.error,
-            )
-        )
+        to_hand_out = gettext("It is proven like any other file. To hand it out, make a package.")
+        sentence: str = gettext("%(what)s %(next)s", what=by_code(facts.error), next=to_hand_out)
+        return sentence
     return str(
         gettext(
             "It is not a video, sound or photograph that this station knows. It is sealed and proven like "

@@ -91,3 +91,8 @@ def word(choices: object, value: str | None) -> str:
     if not value:
         return "—"
     return dict(choices).get(value, value)  # type: ignore[call-overload, no-any-return]
+
+
+def silence() -> str:
+    """What is said of a bay while the dock does not speak."""
+    return str(gettext("Not known, ask a custodian"))

@@ -20,6 +20,7 @@ from typing import TypeVar
 from flask_babel import gettext
 from werkzeug.datastructures import MultiDict
 
+from casework.field import EARLIEST, LATEST
 from core.errors import Exit, SealdockError
 
 E = TypeVar("E", bound=StrEnum)
@@ -79,6 +80,10 @@ class Form:
                 self.wrong(name, gettext("Please choose one of the list."))
             return otherwise or next(iter(choices))
 
+    def is_ticked(self, name: str) -> bool:
+        """Whether a box is ticked; browsers leave out those that are not."""
+        return bool(self._values.get(name, ""))
+
     def integer(self, name: str, low: int, high: int, otherwise: int) -> int:
         """A whole number from `low` to `high`, `otherwise` when the field is empty."""
         raw = self._values.get(name, "").strip()
@@ -93,17 +98,20 @@ class Form:
         return number
 
     def day(self, name: str, *, required: bool = True) -> date | None:
-        """A date as the browser's date field writes it, `2026-11-23`."""
+        """A date as the browser's date field writes it, `2026-11-23`; one that a recording can have."""
         raw = self._values.get(name, "").strip()
         if not raw:
             if required:
                 self.wrong(name, gettext("This field is needed."))
             return None
         try:
-            return date.fromisoformat(raw)
+            typed = date.fromisoformat(raw)
         except ValueError:
+            typed = date.max
+        if not EARLIEST <= typed <= LATEST:
             self.wrong(name, gettext("Please enter a date such as 2026-11-23."))
             return None
+        return typed
 
     def identifier(self, name: str, *, required: bool = True) -> str:
         """One id of this system."""

@@ -12,8 +12,7 @@ from flask_babel import gettext
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from casework.case import CaseFacts, CaseFile, Stage, get_case, list_cases, open_case
-from casework.custody import chain
+from casework.case import CaseFacts, CaseFile, Stage, get_case, open_case
 from casework.exhibit import CaseExhibit, Exhibit, exhibits
 from casework.exhibit import unlink as unlink_exhibit
 from casework.people import units
@@ -24,13 +23,12 @@ from webconsole import playback
 from webconsole.context import console
 from webconsole.display import wording
 from webconsole.display.case_page import case_page
-from webconsole.display.chain import chain_lines, prove
-from webconsole.errors import NotFoundError
+from webconsole.display.chain import chain_view, prove, readable_line
 from webconsole.forms.field import Form
-from webconsole.gate import current_account, may, permits
+from webconsole.gate import current_account, demand, may, permits, refuse
 from webconsole.i18n import sentence
 from webconsole.page import leave_notice, redirect_to, render
-from webconsole.reach import own_number
+from webconsole.reach import own_number, reached_cases
 
 blueprint = Blueprint("cases", __name__)
 SUGGESTED = 12  # cases that a field offers while one types
@@ -73,7 +71,7 @@ def show() -> Response:
     chosen = [Stage(stage)] if stage in set(Stage) else []
     cursor = form.identifier("cursor", required=False) or None
     with console().db.reading() as session:
-        page = list_cases(session, words=words, stages=chosen, cursor=cursor)
+        page = reached_cases(session, words=words, stages=chosen, cursor=cursor)
         lines = _lines(session, page.cases)
     given: dict[str, Any] = {name: value for name, value in (("q", words), ("stage", stage)) if value}
     listing = Listing(
@@ -95,7 +93,7 @@ def suggest() -> Response:
     """Cases for a field that names one: number and title."""
     words = Form(request.args).text("q", limit=200, required=False)
     with console().db.reading() as session:
-        found = list_cases(session, words=words, limit=SUGGESTED).cases
+        found = reached_cases(session, words=words, limit=SUGGESTED).cases
     return jsonify([{"number": case.number, "title": case.title} for case in found if not case.is_disposed])
 
 
@@ -139,12 +137,13 @@ def open_new() -> Response:
 @permits(Permission.CASE_VIEW)
 def case(case_id: str) -> Response:
     """The case: stages, exhibits, facts, packages, history."""
-    context = console()
-    with context.db.reading() as session:
+    with console().db.reading() as session:
         found = get_case(session, case_id)
-        shown = _reached(session, exhibits(session, case_id))
+        shown = _reached(session, exhibits(session, case_id), case_id)
         access = playback.grant_posters([each.recording.id for each in shown])
-        lines = chain_lines(session, chain(session, context.reader, case_id))
+        lines = (
+            chain_view(session, case_id, ".case", case_id=case_id) if may(Permission.CUSTODY_VIEW) else None
+        )
         page = case_page(session, found, shown, lines, posters=access.ready)
     return render("cases/show.html", case=page)
 
@@ -154,11 +153,9 @@ def case(case_id: str) -> Response:
 def proof(case_id: str, entry_id: str) -> Response:
     """The proof of one line of the case's history, made and verified now."""
     context = console()
+    demand(Permission.CUSTODY_VIEW, case_id)
     with context.db.reading() as session:
-        lines = chain(session, context.reader, get_case(session, case_id).id)
-    line = next((line for line in lines if line.entry_id == entry_id), None)
-    if line is None:
-        raise NotFoundError(what=gettext("entry"))
+        line = readable_line(session, get_case(session, case_id).id, entry_id)
     proven = None if line.index is None else prove(context.reader, context.vault.verifier, line.index)
     return render("part/proof.html", proof=proven)
 
@@ -214,9 +211,15 @@ def _lines(session: Session, cases: list[CaseFile]) -> list[CaseLine]:
     ]  # fmt: skip
 
 
-def _reached(session: Session, found: list[CaseExhibit]) -> list[CaseExhibit]:
-    """All exhibits for the desk roles; an officer's own for an officer."""
+def _reached(session: Session, found: list[CaseExhibit], case_id: str) -> list[CaseExhibit]:
+    """All exhibits for the desk roles; an officer's own for an officer, who knows no case without one.
+
+    Raises DeniedError.
+    """
     if may(Permission.RECORDING_LIST):
         return found
     number = own_number(session, current_account())
-    return [each for each in found if number and each.recording.officer_number == number]
+    own = [each for each in found if number and each.recording.officer_number == number]
+    if not own:
+        raise refuse(Permission.CASE_VIEW, case_id)
+    return own

@@ -24,14 +24,16 @@ from casework.disclosure import (
 from casework.exhibit import exhibits
 from casework.people import actor_name
 from casework.permission import Permission
+from casework.viewing import PurposeCode, Rendition
 from core.errors import SealdockError
+from vault.log.index import wait_sequenced
 from webconsole import playback
 from webconsole.context import console
 from webconsole.display.footage import FootageLine, footage_lines
 from webconsole.forms.field import Form
-from webconsole.gate import current_account, may, permits
+from webconsole.gate import current_account, may, permits, refuse
 from webconsole.i18n import sentence, size_text
-from webconsole.packing import WAYS, Way, assemble
+from webconsole.packing import SEQUENCED_WITHIN_S, WAYS, Way, assemble
 from webconsole.page import redirect_to, render
 
 blueprint = Blueprint("disclosure", __name__)
@@ -52,6 +54,7 @@ class DisclosureLine:
     actor: str
     entry_id: str
     is_pending: bool
+    is_own: bool  # the reader entered it, and is the one who fetches it
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ def make(case_id: str) -> Response:
     except SealdockError as error:
         return _form(case_id, form, frozenset(chosen), sentence(error), 422)
     console().submitter.ring()
-    return redirect_to(".package", package_id=made.package_id)
+    chosen_so = {"without_copies": "1"} if form.is_ticked("without_copies") else {}
+    return redirect_to(".package", package_id=made.package_id, **chosen_so)
 
 
 @blueprint.get("/disclosure/<ulid:package_id>")
@@ -118,6 +122,7 @@ def package(package_id: str) -> Response:
         package=line,
         lines=lines,
         locked="" if access.ready else access.sentence,
+        without_copies_ticked=Form(request.args).is_ticked("without_copies"),
         fingerprint=console().vault.verifier.vkey,
     )
 
@@ -125,8 +130,20 @@ def package(package_id: str) -> Response:
 @blueprint.get("/disclosure/<ulid:package_id>/package.zip")
 @permits(Permission.DISCLOSURE_MAKE, step_up=True)
 def download(package_id: str) -> Response:
-    """The package as a ZIP, read from the vault while it is sent; its size is known before the first byte."""
-    made = assemble(console(), package_id)
+    """The package as a ZIP, read from the vault while it is sent; its size is known before the first byte.
+
+    The `export` entry says that it was made; each fetch (those of one minute are one) is a `view` entry of its
+    own, because the package can be fetched again for as long as keyd takes the export as a reason.
+    """
+    form = Form(request.args)
+    with console().db.reading() as session:
+        found = get_disclosure(session, package_id)
+        recordings = [recording.id for recording in disclosed_recordings(session, package_id)]
+    if found.actor != current_account().id:  # (1) the entry says who hands it out, so nobody else fetches it
+        raise refuse(Permission.DISCLOSURE_MAKE, package_id)
+    if found.entry_index is not None:
+        _enter_fetch(found, recordings)  # (2) before the first key
+    made = assemble(console(), package_id, may_lack_copies=form.is_ticked("without_copies"))
     stream = made.stream()
     headers = {
         "Content-Disposition": f'attachment; filename="{made.folder}.zip"',
@@ -162,6 +179,13 @@ def progress(package_id: str) -> Response:
     return jsonify({"way": found.way.value, "permille": permille, "words": words})
 
 
+def _enter_fetch(found: Disclosure, recordings: list[str]) -> None:
+    """Enter the fetch and wait until it stands on the log. Raises NotSequencedError."""
+    why = f"{found.package_id} · {found.recipient}"
+    for entry in playback.enter_views(recordings, Rendition.ORIGINAL, PurposeCode.CASE, why):
+        wait_sequenced(console().db, entry, SEQUENCED_WITHIN_S)
+
+
 def _form(
     case_id: str, form: Form, chosen: frozenset[str] | None = None, refusal: str = "", status: int = 200
 ) -> Response:
@@ -189,7 +213,7 @@ def _line(session: Session, found: Disclosure) -> DisclosureLine:
     return DisclosureLine(
         id=found.package_id,
         case_id=found.case_id,
-        case_number=number or "",
+        case_number=(number or "") if may(Permission.CASE_VIEW) else "",  # the auditor sees no case
         recipient=found.recipient,
         purpose=found.purpose,
         count=found.recordings,
@@ -197,4 +221,5 @@ def _line(session: Session, found: Disclosure) -> DisclosureLine:
         actor=named.name if named else "",
         entry_id=found.entry_id,
         is_pending=found.entry_index is None,
+        is_own=found.actor == current_account().id,
     )

@@ -7,7 +7,7 @@ is said by exactly one of them, `sealed`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_skeleton
@@ -19,6 +19,7 @@ from core.digest import sha256_hex
 from core.errors import SealdockError, all_errors
 from ingest.status import BayStatus, Message, TileState, read_status
 from webconsole.context import console
+from webconsole.display.wording import silence
 from webconsole.gate import public
 from webconsole.i18n import current_locale, time_left
 from webconsole.page import render
@@ -107,8 +108,9 @@ def board() -> Board:
         n for n in spoken if not n
     ]
     here = utc_now().astimezone(ZoneInfo(settings.station.timezone))
+    said = (spoken.get(number, BayStatus(number=number)) for number in numbers)
     return Board(
-        bays=tuple(tile(spoken.get(number, BayStatus(number=number))) for number in numbers),
+        bays=tuple(silent_tile(bay.number) if status.is_stale else tile(bay) for bay in said),
         size=next((size for most, size in SIZES if len(numbers) <= most), "small"),
         is_stale=status.is_stale,
         zone=settings.station.timezone,
@@ -138,6 +140,20 @@ def tile(bay: BayStatus) -> Tile:
         permille=round(1000 * bay.bytes_done / bay.bytes_total) if bay.bytes_total else 0,
         shows_bar=bay.state in COUNTING,
         label=gettext("Bay %(number)s: %(words)s.", number=number, words=words),
+    )
+
+
+def silent_tile(number: int) -> Tile:
+    """A bay of which nothing is known any more: whatever was said of it last, nobody may rely on it."""
+    unknown = tile(BayStatus(number=number, state=TileState.UNKNOWN))
+    words = silence()
+    lead, advice = _split(words)
+    return replace(
+        unknown,
+        lead=lead,
+        advice=advice,
+        next=gettext("The dock does not answer. Leave the recorder where it is."),
+        label=gettext("Bay %(number)s: %(words)s.", number=unknown.number, words=words),
     )
 
 

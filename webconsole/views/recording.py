@@ -13,7 +13,6 @@ from flask_babel import gettext
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
-from casework.custody import chain
 from casework.exhibit import link as link_exhibit
 from casework.exhibit import links_of
 from casework.exhibit import unlink as unlink_exhibit
@@ -28,7 +27,7 @@ from webconsole import playback
 from webconsole.context import console
 from webconsole.display import wording
 from webconsole.display.case_number import case_by_number
-from webconsole.display.chain import ChainLine, LineProof, chain_lines, prove
+from webconsole.display.chain import ChainView, LineProof, chain_view, prove, readable_line
 from webconsole.display.facts import Fact, recording_facts
 from webconsole.display.player import Player, obstacle, player, question
 from webconsole.errors import NotFoundError
@@ -72,7 +71,7 @@ class RecordPage:
     is_damaged: bool
     facts: list[Fact]
     links: list[Linked]
-    chain: list[ChainLine]
+    chain: ChainView
     receipt: ReceiptCard | None
 
 
@@ -107,10 +106,7 @@ def proof(recording_id: str, entry_id: str) -> Response:
     """The proof of one line of the chain, made and verified now."""
     recording = reached(recording_id, *LISTED)
     with console().db.reading() as session:
-        lines = chain(session, console().reader, recording.id)
-    line = next((line for line in lines if line.entry_id == entry_id), None)
-    if line is None:
-        raise NotFoundError(what=gettext("entry"))
+        line = readable_line(session, recording.id, entry_id)
     proven: LineProof | None = None
     if line.index is not None:
         proven = prove(console().reader, console().vault.verifier, line.index)
@@ -174,8 +170,7 @@ def unlink(recording_id: str) -> Response:
 
 
 def _page(recording: Recording, shown: Player, status: int = 200) -> Response:
-    context = console()
-    with context.db.reading() as session:
+    with console().db.reading() as session:
         facts = session.get(MediaFacts, recording.id)
         names = officer_names(session, [recording.officer_number] if recording.officer_number else [])
         record = RecordPage(
@@ -185,7 +180,7 @@ def _page(recording: Recording, shown: Player, status: int = 200) -> Response:
             is_damaged=recording.damaged,
             facts=recording_facts(recording, facts, names.get(recording.officer_number or "")),
             links=_links(session, recording.id),
-            chain=chain_lines(session, chain(session, context.reader, recording.id)),
+            chain=chain_view(session, recording.id, "recording.show", recording_id=recording.id),
             receipt=_receipt_card(recording),
         )
     return render("recording/show.html", status, record=record, player=shown)

@@ -104,7 +104,7 @@ def test_without_a_trusted_key_it_says_so(vault: SmallVault) -> None:
 def test_another_trusted_key_is_a_no(vault: SmallVault) -> None:
     other = SigningKey.generate(vault.log_key.name)
     report = verify_vault(vault.path, other.verifier)
-    assert [finding.code for finding in report.failures] == ["verify.key", "verify.checkpoint"]
+    assert [finding.code for finding in report.failures] == ["verify.key", "verify.key", "verify.checkpoint"]
 
 
 def test_a_strangers_key_opens_nothing_and_that_is_said(vault: SmallVault) -> None:
@@ -372,6 +372,24 @@ def test_an_unusable_vault_file(vault: SmallVault, raw: bytes) -> None:
     assert only(check(vault)).code == "verify.vault_file"
 
 
+@pytest.mark.parametrize("name", ["vault.json", "log/checkpoint", "log/policy", "keys/root.recipient"])
+def test_a_pipe_makes_nobody_wait(vault: SmallVault, name: str) -> None:
+    (vault.path / name).unlink()
+    os.mkfifo(vault.path / name)
+    assert name in {finding.file for finding in check(vault).failures}
+
+
+@pytest.mark.parametrize("change", ["gone", "another", "a second"])
+def test_a_policy_that_sends_people_to_another_log(vault: SmallVault, change: str) -> None:
+    policy = vault.path / "log/policy"
+    other = f"log {SigningKey.generate('sealdock/other').vkey}\n".encode()
+    written = {"another": other, "a second": policy.read_bytes() + other}
+    policy.unlink()
+    if change in written:
+        policy.write_bytes(written[change])
+    assert only(check(vault)).file == "log/policy"
+
+
 def test_no_vault_at_all(tmp_path: Path) -> None:
     report = verify_vault(tmp_path, None)
     assert only(report).code == "verify.vault_file"
@@ -413,6 +431,11 @@ def test_no_byte_anywhere_can_change_unseen(tiny: SmallVault, which: int, where:
         report = check(tiny, tiny.root)
     finally:
         path.write_bytes(kept)
+    if (
+        path.name == "policy" and report.ok
+    ):  # witnesses are the administrator's; what the log's line says is not
+        assert bytes(raw).split(b"\n")[0].split() == kept.split(b"\n")[0].split()
+        return
     if path.name == "vault.json" and report.ok:  # when it was founded is for people, and nothing proves it
         assert {**decode(bytes(raw)), "made_at": ""} == {**decode(kept), "made_at": ""}
         return

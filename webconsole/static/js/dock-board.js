@@ -3,13 +3,15 @@
 
 const EVERY_MS = 1000;
 const STALE_MS = 10_000;
-const TEXTS = ["name", "officer", "lead", "advice", "next", "files", "left"];
+const TEXTS = ["name", "officer", "lead", "advice", "files", "left"];
+const STEP = /^(.*)(; |；)(.+)$/su; // the house's sentences say what to do after their last semicolon
 
 class DockBoard extends HTMLElement {
   #timer = 0;
   #answeredAt = Date.now();
 
   connectedCallback() {
+    for (const place of this.querySelectorAll('[data-part="next"]')) tellStepFirst(place, place.textContent);
     this.#schedule();
     document.addEventListener("visibilitychange", this.#wake);
     this.addEventListener("click", this.#open);
@@ -73,6 +75,7 @@ class DockBoard extends HTMLElement {
     for (const name of TEXTS) {
       if (part(name).textContent !== bay[name]) part(name).textContent = bay[name];
     }
+    tellStepFirst(part("next"), bay.next);
     const bar = part("bar");
     bar.value = bay.permille;
     bar.hidden = !bay.shows_bar;
@@ -90,6 +93,20 @@ class DockBoard extends HTMLElement {
   #sayStale(isStale) {
     document.querySelector("[data-stale]").hidden = !isStale;
   }
+}
+
+// What to do comes first and stands out: whoever stands there may read no further, and a tile may have no room.
+function tellStepFirst(place, text) {
+  if (place.dataset.told === text) return;
+  place.dataset.told = text;
+  const [, why, mark, step] = STEP.exec(text) ?? [];
+  if (!step) {
+    place.textContent = text;
+    return;
+  }
+  const strong = document.createElement("b");
+  strong.textContent = step[0].toLocaleUpperCase() + step.slice(1);
+  place.replaceChildren(strong, " ", why + (mark === "；" ? "。" : "."));
 }
 
 customElements.define("dock-board", DockBoard);
