@@ -1,6 +1,6 @@
 """Lists, filters and bulk links over many recordings: how long the custodian waits (server time, no network).
 
-    python -P bench/casework.py [recordings]        # 1,000,000 by default
+    python -m bench.casework [recordings]        # 1,000,000 by default
 
 The recordings come in through `apply`, the way the log's replay writes them, not by SQL.
 """

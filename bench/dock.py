@@ -1,6 +1,6 @@
 """Eight recorders at once: what dockd needs of memory, and what the bays get through together.
 
-python bench/dock.py [--recorders 8] [--megabytes 256] [--dir DIR] [--json FILE]
+python -m bench.dock [--recorders 8] [--megabytes 256] [--dir DIR] [--json FILE]
 
 Runs the station's own processes. Every recorder is an emulated one holding one random file in the page cache, so
 that the vault and not the source is the limit; the figure for one recorder alone is measured in the same run.

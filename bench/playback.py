@@ -1,6 +1,6 @@
 """How long a player waits after a seek, and how fast footage streams: a real console on loopback.
 
-    python -P bench/playback.py [--mebibytes 512] [--seeks 200]
+    python -m bench.playback [--mebibytes 512] [--seeks 200]
 
 Founds a vault, seals one file of random bytes through the vault's own line, runs vaultd, keyd and the console as
 their own processes, gives a custodian's reason once, then asks for random ranges over one connection as Chromium
@@ -156,6 +156,15 @@ def wait_for_console() -> None:
     raise SystemExit("the console did not start")
 
 
+def wait_for_keyd(station: Station) -> None:
+    """Until the key process listens."""
+    for _ in range(300):
+        if station.socket("keyd").exists():
+            return
+        time.sleep(0.1)
+    raise SystemExit("the key process did not start")
+
+
 def main() -> None:
     """Print the figures; exit 1 when the target is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -167,6 +176,7 @@ def main() -> None:
         station, settings = prepare(Path(name), size)
         with running(settings, "vaultd", "keyd", "console"):
             wait_for_console()
+            wait_for_keyd(station)
             station.keyd("console").unlock(PASSPHRASE)
             recording_id = seal(station, size)
             cookie, path = look(station, recording_id), f"/media/{recording_id}/original"

@@ -1,6 +1,6 @@
 """Sealing one big file against the tools people would use instead, as ratios from one run.
 
-python bench/seal.py [--size 2G] [--dir DIR] [--rounds 3] [--json FILE]
+python -m bench.seal [--size 2G] [--dir DIR] [--rounds 3] [--json FILE]
 
 Every tool gets the same random file, kept in the page cache, and puts it on the same disk; the tools take
 turns, so that a busy machine is busy for all of them. "seal" is everything up to a signed checkpoint that

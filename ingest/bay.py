@@ -138,7 +138,7 @@ class Bay:
             if not self._waiting:
                 self._thread = None
                 return None
-            self._reading = self._waiting.pop(0)
+            self._reading, self._interrupted = self._waiting.pop(0), None
             return self._reading
 
     def _dock(self, stay: Stay) -> BayStatus | None:

@@ -18,6 +18,7 @@ from devices.profile import load_profiles
 from ingest import bay as bay_module
 from ingest.bay import Bay, Workplace
 from ingest.docking import DockingSession
+from ingest.error import UnpluggedError
 from ingest.offload import Offload
 from ingest.status import Tile, TileState
 
@@ -158,3 +159,21 @@ def test_a_session_that_cannot_be_released_does_not_keep_the_bay_from_being_empt
     assert dock.end() is S.EMPTY
     dock.arrive("v1", FILM)
     assert dock.end() is S.SEALED
+
+
+def test_a_recorder_put_back_before_its_pull_was_noticed_ends_green(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Offload.run
+
+    def pulled(offload: Offload) -> NoReturn:
+        monkeypatch.setattr(Offload, "run", run)
+        offload._interrupt("pulled")
+        dock.depart("v0")
+        dock.arrive("v0", FILM)
+        raise UnpluggedError(left=1)
+
+    monkeypatch.setattr(Offload, "run", pulled)
+    dock.arrive("v0", FILM)
+    assert dock.end() is S.SEALED
+    assert dock.sessions() == ["complete"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -157,6 +158,7 @@ def test_an_officer_knows_the_cases_that_hold_own_footage(house: House, client: 
     listed = client.get("/cases").text
     assert "(2026) 017" in listed
     assert "(2026) 018" not in listed
+    assert re.findall(r'<td class="number">(\d+)</td>', listed) == ["1"]
     assert [case["number"] for case in client.get("/cases/suggest?q=2026").json or []] == ["(2026) 017"]
     assert "(2026) 018" not in client.get("/cases?q=018&stage=filing").text
     page = client.get(f"/cases/{held}").text

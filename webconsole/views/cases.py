@@ -17,6 +17,7 @@ from casework.exhibit import CaseExhibit, Exhibit, exhibits
 from casework.exhibit import unlink as unlink_exhibit
 from casework.people import units
 from casework.permission import Permission
+from casework.recording import Recording
 from core.clock import utc_now
 from core.errors import SealdockError
 from webconsole import playback
@@ -200,6 +201,9 @@ def _form(form: Form, refusal: str = "", status: int = 200) -> Response:
 
 def _lines(session: Session, cases: list[CaseFile]) -> list[CaseLine]:
     counted = select(Exhibit.case_id, func.count()).where(Exhibit.case_id.in_([c.id for c in cases]))
+    if not may(Permission.RECORDING_LIST):
+        own = select(Recording.id).where(Recording.officer_number == own_number(session, current_account()))
+        counted = counted.where(Exhibit.recording_id.in_(own))
     counts = dict(session.execute(counted.group_by(Exhibit.case_id)).all())
     kinds, stages = wording.kinds(), wording.stages()
     return [
