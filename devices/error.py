@@ -45,10 +45,7 @@ class UnknownRecorderError(DeviceError):
     """No profile recognises what is in the bay."""
 
     code = "devices.unknown"
-    sentence = (
-        "No profile recognises {device}. No file on it was opened; ask the custodian to register the "
-        "recorder or to add a profile for it (docs/operations/profiles.md)."
-    )
+    sentence = "No profile recognises {device}. No file on it was opened; ask a custodian, who can have a profile added."
 
 
 class NotMountableError(DeviceError):

@@ -32,7 +32,7 @@ from sealdock.wiring import Station
 from vault.founding import initialise
 
 ZONE = ZoneInfo("Asia/Shanghai")
-CARD_BYTES_PER_SECOND = 1_200_000  # slow enough that a person sees the bays at work
+CARD_BYTES_PER_SECOND = 500_000  # slow enough that a person sees the bays at work
 DOCKED_WITHIN_S = 180
 NEEDS_A_PERSON = {TileState.FAULT, TileState.UNKNOWN, TileState.PARTIAL}
 SETTINGS = """\
