@@ -36,9 +36,9 @@ from ingest.proxies import Workshop
 from sealdock.worker import Worker
 from vault.formats.note import SigningKey
 from vault.keyd import Keyd, KeydClient
+from vault.log import rules as log_rules
 from vault.log.ledger import LogReader
 from vault.log.outbox import Projections, Submitter
-from vault.log import rules as log_rules
 from vault.log.rules import Rules
 from vault.store.deposit import Depositor
 from vault.store.derived import DerivedStore
