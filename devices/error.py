@@ -45,7 +45,10 @@ class UnknownRecorderError(DeviceError):
     """No profile recognises what is in the bay."""
 
     code = "devices.unknown"
-    sentence = "No profile recognises {device}. No file on it was opened; ask a custodian, who can have a profile added."
+    sentence = (
+        "No profile recognises {device}. No file on it was opened; ask a custodian, "
+        "who can have a profile added."
+    )
 
 
 class NotMountableError(DeviceError):
