@@ -8,7 +8,6 @@ passwords lie readable in the demo's directory, which a real station never does.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import threading
 import time
@@ -141,8 +140,7 @@ class Demo:
 
     def start(self, stop: threading.Event) -> threading.Thread:
         """Run the station's processes until `stop`; the thread ends when all of them have."""
-        os.environ["CREDENTIALS_DIRECTORY"] = str(self.credentials)
-        supervisor = Supervisor(self.settings_path, log_directory=self.logs)
+        supervisor = Supervisor(self.settings_path, log_directory=self.logs, credentials=self.credentials)
         thread = threading.Thread(target=supervisor.run, args=(stop,), name="supervisor")
         thread.start()
         return thread

@@ -7,11 +7,13 @@ leaves nothing half done: the dock first, the writer of the vault last but one, 
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,11 +39,18 @@ class Supervisor:
     """Starts, watches, restarts and stops the processes of one station."""
 
     def __init__(
-        self, settings_path: Path, names: tuple[str, ...] = PROCESSES, *, log_directory: Path | None = None
+        self,
+        settings_path: Path,
+        names: tuple[str, ...] = PROCESSES,
+        *,
+        log_directory: Path | None = None,
+        credentials: Path | None = None,
     ) -> None:
         self._settings_path = settings_path
         self._names = names
         self._log_directory = log_directory
+        handed_over = {"CREDENTIALS_DIRECTORY": str(credentials)} if credentials else {}
+        self._environment = os.environ | handed_over  # as systemd hands credentials to a service
         self._log = log.get("supervisor")
         self._children: dict[str, _Child] = {}
 
@@ -63,12 +72,16 @@ class Supervisor:
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         argv = [sys.executable, "-m", "sealdock", "--settings", str(self._settings_path), "run", name]
-        if self._log_directory is None:
-            return subprocess.Popen(argv, start_new_session=True, stdin=subprocess.DEVNULL)
-        with (self._log_directory / f"{name}.log").open("ab") as lines:
-            return subprocess.Popen(
-                argv, start_new_session=True, stdin=subprocess.DEVNULL, stderr=lines, stdout=lines
+        with ExitStack() as opened:
+            said = (
+                opened.enter_context((self._log_directory / f"{name}.log").open("ab"))
+                if self._log_directory
+                else None
             )
+            return subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                start_new_session=True, env=self._environment,
+            )  # fmt: skip
 
     def _look_after(self, child: _Child) -> None:
         code = child.process.poll()

@@ -42,6 +42,7 @@ from vault.log.outbox import Projections, Submitter
 from vault.log.rules import Rules
 from vault.store.deposit import Depositor
 from vault.store.derived import DerivedStore
+from vault.store.keys import WrongPassphraseError
 from vault.store.medium import Buffers
 from vault.store.objects import Vault
 from vault.vaultd import Vaultd
@@ -163,7 +164,10 @@ def run_keyd(station: Station, stop: threading.Event) -> None:
     keyd = Keyd(station.vault, station.settings.keys, station.socket("keyd"))
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     if credentials and (passphrase := Path(credentials, PASSPHRASE_CREDENTIAL)).exists():
-        keyd.unlock(passphrase.read_bytes())
+        try:
+            keyd.unlock(passphrase.read_bytes())
+        except WrongPassphraseError as error:
+            _LOG.critical("the credential does not unlock the root; waiting for a person", why=str(error))
     keyd.run(stop)
 
 

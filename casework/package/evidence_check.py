@@ -12,7 +12,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from casework.package.bag_check import DECLARATION as BAGIT
-from casework.package.bag_check import INFO, MANIFEST, BagCheck
+from casework.package.bag_check import INFO, MANIFEST, TAG_MANIFEST, BagCheck
 from casework.package.content import (
     CASE,
     DERIVATIVES,
@@ -171,6 +171,13 @@ class EvidenceCheck:
             return
         if text != seal_text(statement.package, lines.encode()):
             self._bag.find("package.seal", SEAL, why="it names other manifests")
+            return
+        listed = (self._bag.read(TAG_MANIFEST, SMALL) or b"").decode(errors="replace").splitlines()
+        if sorted(listed) != sorted([*lines.splitlines(), f"{digests.get(SEAL, '')}  {SEAL}"]):
+            # the files are what was signed, so it is the list of them that is not
+            self._bag.find(
+                "package.seal", TAG_MANIFEST, why="it is not the list of the files that were signed"
+            )
 
     def _process_keys(self, export: Receipt) -> list[VerifierKey]:
         """The newest key that the log registered, before the export, for the process that submitted it."""

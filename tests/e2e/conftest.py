@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -72,9 +71,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     directory = tmp_path_factory.mktemp("station") / "demo"
     demo = Demo(directory, lambda _sentence: None)
     station = demo.prepare()
-    os.environ["CREDENTIALS_DIRECTORY"] = str(demo.credentials)
     stop = threading.Event()
-    supervisor = Supervisor(demo.settings_path, PROCESSES, log_directory=demo.logs)
+    supervisor = Supervisor(
+        demo.settings_path, PROCESSES, log_directory=demo.logs, credentials=demo.credentials
+    )
     thread = threading.Thread(target=supervisor.run, args=(stop,))
     thread.start()
     try:
@@ -86,7 +86,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     finally:
         stop.set()
         thread.join()
-        del os.environ["CREDENTIALS_DIRECTORY"]
         station.close()
 
 
