@@ -27,7 +27,7 @@ from devices.recorder import Recorder
 from devices.volume import open_volume, presence_of
 from ingest.copying import SealingLine
 from ingest.docking import Circumstance, Origin, release_session
-from ingest.error import DockFaultError, SomeFilesNotTakenError, UnpluggedError
+from ingest.error import DockFaultError, UnpluggedError
 from ingest.offload import Offload, Outcome
 from ingest.status import BayStatus, Message, Tile, TileState
 from vault.store.medium import CancelledError
@@ -198,10 +198,8 @@ class Bay:
         return offload.run()
 
     def _judge(self, outcome: Outcome) -> BayStatus:
-        total = len(outcome.sealed) + len(outcome.known) + len(outcome.failures)
-        if not outcome.failures:
-            return self._say(TileState.SEALED)
-        return self._say(TileState.PARTIAL, SomeFilesNotTakenError(failed=len(outcome.failures), total=total))
+        shortfall = outcome.shortfall()
+        return self._say(TileState.SEALED if shortfall is None else TileState.PARTIAL, shortfall)
 
     def _say(self, state: TileState, cause: SealdockError | None = None) -> BayStatus:
         """The tile as it is to end for this volume; it is shown once no other waits."""

@@ -47,8 +47,8 @@ class NoRoomError(IngestError):
 
     code = "ingest.no_room"
     sentence = (
-        "There is no room in the vault for {path} ({size} bytes needed, {free} free). It is still on the "
-        "recorder; free space on the vault's disk, then dock again."
+        "There is no room in the vault for {path} ({size} bytes needed, {free} free beside the reserve). "
+        "It is still on the recorder; free space on the vault's disk, then dock again."
     )
 
 
@@ -89,6 +89,26 @@ class SomeFilesNotTakenError(IngestError):
     sentence = (
         "{failed} of {total} entries on the recorder were not taken. The rest is sealed; ask a custodian "
         "before the recorder is used again."
+    )
+
+
+class NothingTakenError(IngestError):
+    """Not one entry of the recorder was taken."""
+
+    code = "ingest.nothing_taken"
+    sentence = (
+        "None of the {total} entries on the recorder was taken; all are still on it. Ask a custodian before the "
+        "recorder is used again."
+    )
+
+
+class VaultFullError(IngestError):
+    """The session ended short because the vault's disk is full."""
+
+    code = "ingest.vault_full"
+    sentence = (
+        "The vault's disk is full: {failed} of {total} entries on the recorder were not taken and are still on it. "
+        "Leave the recorder as it is; ask a custodian to free space, then dock it again."
     )
 
 

@@ -28,17 +28,21 @@ from ingest.docking import (
 )
 from ingest.error import (
     NoLongerThereError,
+    NoRoomError,
+    NothingTakenError,
     NotSealedError,
     RefusedFileError,
     SealingStalledError,
+    SomeFilesNotTakenError,
     UnpluggedError,
     UnreadableFileError,
+    VaultFullError,
 )
 from ingest.plan import Planned, add_found, is_same, make_plan
 from ingest.receipt import Answer, CopyAgainError, look, receive
 from ingest.recording import SEALED, IngestRecording
 from ingest.status import Message, Tile, TileState
-from vault.store.medium import CancelledError
+from vault.store.medium import CancelledError, DiskFullError
 
 COPIES = 3  # a disk that gives back other bytes three times is broken, not unlucky
 STALLED_S = 30.0  # a commit takes milliseconds; after half a minute somebody should look at vaultd
@@ -58,6 +62,18 @@ class Outcome:
     sealed: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
     failures: dict[str, SealdockError] = field(default_factory=dict)
+
+    def shortfall(self) -> SealdockError | None:
+        """What the tile says of what was not taken, the cause that a person can remove first; None when all was."""
+        failed = len(self.failures)
+        total = len(self.sealed) + len(self.known) + failed
+        if not failed:
+            return None
+        if any(isinstance(cause, NoRoomError | DiskFullError) for cause in self.failures.values()):
+            return VaultFullError(failed=failed, total=total)
+        if failed == total:
+            return NothingTakenError(total=total)
+        return SomeFilesNotTakenError(failed=failed, total=total)
 
 
 class Offload:

@@ -17,6 +17,8 @@ from core.digest import sha256_hex
 from core.states import StateHistory
 from ingest import offload
 from ingest.docking import DockingSession
+from ingest.error import RefusedFileError
+from ingest.offload import Outcome
 from ingest.recording import IngestRecording
 from ingest.status import TileState
 from vault.log.index import ReceiptRow
@@ -206,6 +208,11 @@ def test_a_full_vault_takes_what_fits_and_says_what_does_not(
         station.plug("a", directory=str(folder))
         tile = station.wait_tile(*END)
         assert tile.state is S.PARTIAL
+        assert tile.message is not None  # the tile names the cause, not only the count
+        assert (tile.message.code, tile.message.parameters) == (
+            "ingest.vault_full",
+            {"failed": 1, "total": 3},
+        )
         assert {row.shown_path: row.state for row in recordings(station)} == {
             "DCIM/A.MP4": "receipted", "DCIM/B.MP4": "found", "DCIM/C.MP4": "receipted",
         }  # fmt: skip
@@ -443,3 +450,14 @@ def test_the_log_is_not_asked_after_every_file(
     station.plug("a", directory=str(folder))
     assert station.wait_tile(*END).state is S.SEALED
     assert asked.index("end") <= 1
+
+
+def test_the_tile_never_says_that_the_rest_is_sealed_when_there_is_no_rest() -> None:
+    refused = RefusedFileError(path="a", why="a link")
+    some = Outcome("s", sealed=["r"], failures={"a": refused}).shortfall()
+    none = Outcome("s", failures={"a": refused}).shortfall()
+    assert some is not None
+    assert none is not None
+    assert (some.code, none.code) == ("ingest.partial", "ingest.nothing_taken")
+    assert "rest is sealed" not in str(none)
+    assert Outcome("s", known=["r"]).shortfall() is None
