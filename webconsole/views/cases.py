@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from casework.case import CaseFacts, CaseFile, Stage, get_case, open_case
 from casework.exhibit import CaseExhibit, Exhibit, exhibits
-from casework.exhibit import unlink as unlink_exhibit
 from casework.people import units
 from casework.permission import Permission
 from casework.recording import Recording
@@ -30,6 +29,7 @@ from webconsole.gate import current_account, demand, may, permits, refuse
 from webconsole.i18n import sentence
 from webconsole.page import leave_notice, redirect_to, render
 from webconsole.reach import own_number, reached_cases
+from webconsole.unlinking import take_out
 
 blueprint = Blueprint("cases", __name__)
 SUGGESTED = 12  # cases that a field offers while one types
@@ -167,19 +167,7 @@ def unlink(case_id: str) -> Response:
     """Take a recording out of the case, with the reason."""
     form = Form(request.form)
     recording_id, note = form.identifier("recording"), form.text("note", limit=500)
-    try:
-        form.check()
-        with console().db.writing() as session:
-            unlink_exhibit(
-                session, console().submitter, current_account().id, recording_id, case_id, note=note
-            )
-    except SealdockError as error:
-        leave_notice("fault", sentence(error))
-    else:
-        console().submitter.ring()
-        leave_notice(
-            "safe", gettext("Taken out of the case. The earlier link stays in the chain of custody.")
-        )
+    take_out(recording_id, case_id, note, form)
     return redirect_to(".case", case_id=case_id)
 
 

@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 
 from casework.exhibit import link as link_exhibit
 from casework.exhibit import links_of
-from casework.exhibit import unlink as unlink_exhibit
 from casework.people import officer_names
 from casework.permission import Permission
 from casework.recording import Recording
@@ -37,6 +36,7 @@ from webconsole.i18n import sentence
 from webconsole.page import leave_notice, redirect_to, render
 from webconsole.qr import svg_qr
 from webconsole.reach import is_own, reached
+from webconsole.unlinking import take_out
 
 blueprint = Blueprint("recording", __name__, url_prefix="/recordings/<ulid:recording_id>")
 LISTED = (Permission.RECORDING_LIST, Permission.RECORDING_LIST_OWN)
@@ -153,19 +153,7 @@ def unlink(recording_id: str) -> Response:
     """Take the recording out of a case, with the reason."""
     form = Form(request.form)
     case_id, note = form.identifier("case"), form.text("note", limit=500)
-    try:
-        form.check()
-        with console().db.writing() as session:
-            unlink_exhibit(
-                session, console().submitter, current_account().id, recording_id, case_id, note=note
-            )
-    except SealdockError as error:
-        leave_notice("fault", sentence(error))
-    else:
-        console().submitter.ring()
-        leave_notice(
-            "safe", gettext("Taken out of the case. The earlier link stays in the chain of custody.")
-        )
+    take_out(recording_id, case_id, note, form)
     return redirect_to(".show", recording_id=recording_id)
 
 
