@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
@@ -103,6 +104,62 @@ class ConsoleSettings(_Section):
         return self
 
 
+class RootKind(StrEnum):
+    """Where the root identity is kept."""
+
+    PASSPHRASE = "passphrase"  # noqa: S105  # the name of a way, not a secret
+    CREDENTIAL = "credential"
+    PKCS11 = "pkcs11"
+    TPM2 = "tpm2"
+
+
+class KeydSettings(_Section):
+    """Where the key process finds the root identity (docs/operations/keys.md)."""
+
+    root: RootKind = RootKind.PASSPHRASE
+    pkcs11_module: Path | None = None
+    pkcs11_token: str | None = None
+
+
+class AuthoritySettings(_Section):
+    """A time-stamping authority (RFC 3161): where it answers, and the certificates that its answers lead to."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+    url: str | None = None  # none: requests and answers are carried by hand
+    roots: Path
+
+
+class WitnessSettings(_Section):
+    """A witness that cosigns this log's checkpoints (c2sp.org/tlog-witness)."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+    url: str | None = None  # none: checkpoints and cosignatures are carried by hand
+    vkey: str
+    roots: Path | None = None  # certificates that its TLS must lead to; none: those of the machine
+
+
+class AnchorSettings(_Section):
+    """Evidence from outside: who stamps and cosigns this log, and which logs this station witnesses."""
+
+    interval_minutes: Annotated[int, Field(ge=1, le=10080)] = 60
+    sm2: bool = False  # also an SM2/SM3 line on every anchored checkpoint
+    authorities: tuple[AuthoritySettings, ...] = ()
+    witnesses: tuple[WitnessSettings, ...] = ()
+    witness_for: tuple[str, ...] = ()  # vkeys of the logs that this station cosigns
+    listen: str | None = None  # host:port of the witness; none: only by files
+    certificate: Path | None = None
+    private_key: Path | None = None
+
+
+class FixitySettings(_Section):
+    """The standing check of sealed objects, and the second copy that mends them."""
+
+    budget_mib_s: Annotated[float, Field(gt=0)] = 20.0
+    days: Annotated[int, Field(ge=1)] = 90  # every object is proven at least this often
+    second_copy: Path | None = None  # a backup of this vault (docs/operations/backup.md)
+    reserve_mib: Annotated[int, Field(ge=64)] = 1024  # room that no copy may use up
+
+
 class Settings(_Section):
     """Everything a process needs to know; every path is absolute after loading."""
 
@@ -115,6 +172,9 @@ class Settings(_Section):
     dock: DockSettings = DockSettings()
     media: MediaSettings = MediaSettings()
     console: ConsoleSettings = ConsoleSettings()
+    keyd: KeydSettings = KeydSettings()
+    anchor: AnchorSettings = AnchorSettings()
+    fixity: FixitySettings = FixitySettings()
 
     @property
     def database_url(self) -> str:
@@ -164,13 +224,17 @@ def _say(mistake: object) -> str:
 
 
 def _absolute(settings: Settings, base: Path) -> Settings:
-    paths: dict[str, object] = {
-        name: base / value
-        for name in ("vault", "state", "keys", "inbox")
-        if (value := getattr(settings, name))
-    }
-    dock = {n: base / v for n in ("mounts", "emulation", "profiles") if (v := getattr(settings.dock, n))}
-    console = {n: base / v for n in ("certificate", "private_key") if (v := getattr(settings.console, n))}
-    paths["dock"] = settings.dock.model_copy(update=dock)
-    paths["console"] = settings.console.model_copy(update=console)
+    """The same settings with every path taken from `base`."""
+    paths = {name: _from_base(getattr(settings, name), base) for name in type(settings).model_fields}
     return settings.model_copy(update=paths)
+
+
+def _from_base(value: object, base: Path) -> object:
+    if isinstance(value, Path):
+        return base / value
+    if isinstance(value, tuple):
+        return tuple(_from_base(item, base) for item in value)
+    if isinstance(value, _Section):
+        update = {name: _from_base(getattr(value, name), base) for name in type(value).model_fields}
+        return value.model_copy(update=update)
+    return value

@@ -20,7 +20,8 @@ DEFAULT_SETTINGS = Path("/etc/sealdock/sealdock.toml")
 COMMANDS = {
     "vault": "vault", "receipt": "receipt", "package": "package", "profile": "profile", "ingest": "ingest",
     "dock": "dock", "doctor": "dock", "user": "user", "keyd": "keys", "db": "database", "run": "run",
-    "demo": "demonstrate",
+    "demo": "demonstrate", "anchor": "anchor", "witness": "anchor", "key": "ceremony", "retention": "retention",
+    "hold": "retention", "dispose": "disposal", "approver": "disposal", "backup": "backup", "fixity": "fixity",
 }  # fmt: skip
 
 

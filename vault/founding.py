@@ -28,11 +28,17 @@ from vault.store.objects import VAULT_FILE, Vault
 
 SECRET_MODE = 0o400
 PERMITS = {  # which process may put which type of entry on the log; registered there at founding
-    "vaultd": ["genesis", "key", "clock", "refusal"],
+    "vaultd": ["genesis", "key", "bucket", "clock", "refusal"],
     "dockd": ["ingest", "session"],
-    "worker": ["derive"],
-    "console": ["account", "unit", "officer", "recorder", "case", "link", "view", "denied", "export"],
-}
+    "worker": ["derive", "verify"],
+    "anchord": ["anchor"],
+    "sealer": ["destroy"],
+    "console": [
+        "account", "unit", "officer", "recorder", "case", "link", "view", "denied", "export",
+        "hold", "release", "rewrap", "dispose",
+    ],
+    "bureau": ["signer", "schedule", "hold", "release", "rewrap", "dispose", "report", "repair", "drill"],
+}  # fmt: skip
 _DIRECTORIES = ("incoming", "objects", "packs", "keys/slots", "keys/buckets", "log/tile/entries")
 
 
