@@ -1,0 +1,1 @@
+"""Looking after what is sealed: scrubbing, repair, room, backup and restore."""

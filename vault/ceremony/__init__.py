@@ -1,0 +1,1 @@
+"""Key ceremonies: rotating, handing over and giving up keys, each with its entry on the log."""

@@ -1,0 +1,1 @@
+"""The sealer: makes what is sealed immutable, and carries out logged disposals."""
