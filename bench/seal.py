@@ -1,4 +1,4 @@
-"""Sealing one big file against the tools people would use instead, as ratios from one run.
+"""Sealing big files against the tools people would use instead, as ratios from one run.
 
 python -m bench.seal [--size 2G] [--dir DIR] [--rounds 3] [--json FILE]
 
@@ -7,13 +7,12 @@ turns, so that a busy machine is busy for all of them. "seal" is everything up t
 covers the recording, save for reading the object back from the medium, which no rival does and which is a
 line of its own. CPU seconds are user + system of every process and thread that the tool runs (ours: this
 process, sealing and vaultd together); they are the figure to trust on a machine that does other things too.
+The ideal is SHA-256 twice and ChaCha20-Poly1305 once, each measured alone in the same round.
 restic and borg also find duplicates: context, not a like-for-like rival.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import resource
 import shutil
@@ -23,52 +22,26 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock
 
 import core.log
 import vault.intake
-from core.bell import Bell
-from core.clock import utc_now
-from core.db import Database
-from vault.formats.note import SigningKey
-from vault.founding import initialise
-from vault.log.outbox import Projections, Submitter
-from vault.log.rules import Rules
-from vault.log.submission import Draft
-from vault.store.deposit import Depositor
-from vault.store.keys import bucket_for, ensure_bucket
-from vault.store.medium import Buffers, ReadBack, Reader
-from vault.store.objects import Vault
-from vault.vaultd import Vaultd
+from bench.figure import Cost, Sheet, Spent, arguments, finish, now, parse_size
+from bench.primitive import ideal, seal_rate, sha256_rate
+from bench.station import POOL_BYTES, Station
+from vault.store.medium import ReadBack, Reader
 
 MEGABYTE = 10**6
+MIB = 2**20
 BLOCK = 8 * 1024 * 1024
-RIVALS = ("cp+sha256sum", "cp+openssl", "restic", "borg")
-FLOORS = {"cp+sha256sum": 1.8, "restic": 3.0, "borg": 2.3}  # per CPU second, issue 2
-WALL_FLOOR = 1.4  # against cp+sha256sum (docs/benchmarks.md)
+AT_ONCE = (1, 2, 4, 8)
+POOL_LIMIT = 128  # MiB for all streams together, issue 3
 OURS, READ_BACK, TOGETHER = "seal", "read-back", "seal + read-back"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one run took."""
-
-    wall_s: float
-    cpu_s: float
-
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(self.wall_s - other.wall_s, self.cpu_s - other.cpu_s)
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.wall_s + other.wall_s, self.cpu_s + other.cpu_s)
-
-
-def now(who: int) -> Cost:
-    usage = resource.getrusage(who)
-    return Cost(time.perf_counter(), usage.ru_utime + usage.ru_stime)
+FLOORS = {"cp+sha256sum": 1.8, "sha256sum+age": 2.0, "restic": 3.0, "borg": 2.3}  # per CPU second, issue 3
+WALL_FLOOR = 1.4  # against cp+sha256sum
 
 
 class TimedReader(Reader):
@@ -88,45 +61,19 @@ class TimedReader(Reader):
                 TimedReader.spent = TimedReader.spent + (end - start)
 
 
-class Station:
-    """A vault with its sequencer in this process."""
-
-    def __init__(self, place: Path) -> None:
-        initialise(place / "vault", place / "keys", b"a passphrase for one bench")
-        self.vault = Vault.open(place / "vault")
-        self.db = Database(f"sqlite:///{place / 'station.db'}")
-        self.db.create_tables()
-        self.keys = place / "keys"
-        self.bell = place / "bell"
-        self.ear = Bell(self.bell)
-        self.vaultd = Vaultd(self.vault, self.db, self.key("log"), self.key("vaultd"), Rules(), self.bell)
-        self.vaultd.start()
-        self.submitter = Submitter(self.key("dockd"), Projections(), self.bell)
-        self.bucket = bucket_for(utc_now())
-        ensure_bucket(self.vault, self.bucket)
-        self.depositor = Depositor(self.vault, Buffers())
-
-    def key(self, name: str) -> SigningKey:
-        """A process key of this station."""
-        return SigningKey.read(self.keys / f"{name}.key")
-
-    def seal(self, source: Path) -> dict[str, Cost]:
-        """From the source's first byte to the signed checkpoint that covers it."""
-        TimedReader.spent = Cost(0, 0)
-        start = now(resource.RUSAGE_SELF)
-        with source.open("rb", buffering=0) as stream:
-            deposit = self.depositor.deposit(stream, self.bucket, expected_size=source.stat().st_size)
-        draft = Draft("ingest", facts={"origin": "hand"}, body={"name": source.name}, deposit=deposit)
-        with self.db.writing() as session:
-            self.submitter.submit(session, draft)
-        while not self.vaultd.step():
-            self.ear.wait(1.0)
-        whole = now(resource.RUSAGE_SELF) - start
-        self.vault.object_path(deposit.id).unlink()  # a bench needs its disk back
-        return {OURS: whole - TimedReader.spent, READ_BACK: TimedReader.spent, TOGETHER: whole}
+def seal(station: Station, source: Path) -> dict[str, Cost]:
+    """From the source's first byte to the signed checkpoint that covers it."""
+    TimedReader.spent = Cost(0, 0)
+    with Spent() as spent:
+        deposit = station.deposit(source)
+        station.submit(deposit, source.name)
+        station.sequence()
+    station.vault.object_path(deposit.id).unlink()  # a bench needs its disk back
+    return {OURS: spent.cost - TimedReader.spent, READ_BACK: TimedReader.spent, TOGETHER: spent.cost}
 
 
 def shell(script: str, **environment: str) -> None:
+    """Run a script to its good end, or end the bench."""
     done = subprocess.run(
         ["/bin/sh", "-ec", script], env={**os.environ, **environment}, capture_output=True, check=False
     )
@@ -136,6 +83,7 @@ def shell(script: str, **environment: str) -> None:
 
 @contextmanager
 def fresh(place: Path) -> Iterator[Path]:
+    """A directory for one run."""
     place.mkdir()
     try:
         yield place
@@ -144,6 +92,8 @@ def fresh(place: Path) -> Iterator[Path]:
 
 
 def rival(prepare: str, measured: str) -> Callable[[Path, Path], Cost]:
+    """A way to run another tool on the source; only `measured` counts."""
+
     def run(source: Path, work: Path) -> Cost:
         with fresh(work / "rival") as place:
             environment = {
@@ -159,9 +109,13 @@ def rival(prepare: str, measured: str) -> Callable[[Path, Path], Cost]:
     return run
 
 
-COMMANDS = {
+RIVALS = {
     "cp+sha256sum": rival("true", 'cp "$SRC" "$OUT/x"; sync "$OUT/x"; sha256sum "$OUT/x"'),
     "cp+openssl": rival("true", 'cp "$SRC" "$OUT/x"; sync "$OUT/x"; openssl dgst -sha256 -r "$OUT/x"'),
+    "sha256sum+age": rival(
+        'age-keygen -o "$OUT/k" 2>/dev/null; age-keygen -y "$OUT/k" > "$OUT/r"',
+        'sha256sum "$SRC"; age -R "$OUT/r" -o "$OUT/x" "$SRC"; sync "$OUT/x"',
+    ),
     "restic": rival(
         'restic init -q -r "$OUT/r"', 'restic backup -q --compression off -r "$OUT/r" "$SRC"; sync -f "$OUT"'
     ),
@@ -175,31 +129,78 @@ WHAT = {
     TOGETHER: "what a docked recording costs in all",
     "cp+sha256sum": "cp, fsync, sha256sum (coreutils)",
     "cp+openssl": "cp, fsync, openssl dgst -sha256",
+    "sha256sum+age": "sha256sum, age -R, fsync",
     "restic": "restic backup, compression off, encrypted",
     "borg": "borg create, compression none, encryption repokey-blake2",
 }
 
 
-def measure(source: Path, work: Path, rounds: int) -> dict[str, list[Cost]]:
-    costs: dict[str, list[Cost]] = {}
-    with fresh(work / "station") as place:
-        station = Station(place)
-        names = [OURS, *(name for name in RIVALS if shutil.which(name.partition("+")[0]))]
-        for turn in range(rounds):
-            order = names[turn % len(names) :] + names[: turn % len(names)]
-            for name in order:
-                os.sync()
-                warm(source)
-                found = station.seal(source) if name == OURS else {name: COMMANDS[name](source, work)}
-                for line, cost in found.items():
-                    costs.setdefault(line, []).append(cost)
-        station.vaultd.close()
-        station.ear.close()
-        station.db.close()
-    return costs
+def take_turns(
+    station: Station, source: Path, work: Path, rounds: int
+) -> tuple[dict[str, list[Cost]], list[float]]:
+    """The costs of every tool in every round, and the ideal of every round in bytes per CPU second."""
+    costs, ideals = dict[str, list[Cost]](), list[float]()
+    names = [OURS, *(name for name in RIVALS if shutil.which(name.rpartition("+")[2]))]
+    for turn in range(rounds):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            os.sync()
+            warm(source)
+            if name == OURS:
+                hashing = sha256_rate()
+                ideals.append(ideal(hashing, hashing, seal_rate()))
+            found = seal(station, source) if name == OURS else {name: RIVALS[name](source, work)}
+            for line, cost in found.items():
+                costs.setdefault(line, []).append(cost)
+    return costs, ideals
+
+
+def told(costs: dict[str, list[Cost]], ideals: list[float], size: int, sheet: Sheet) -> None:
+    """The ratios are medians of the ratios of one round."""
+    ours, whole = costs[OURS], costs[TOGETHER]
+    for name, runs in costs.items():
+        sheet.add(name, statistics.median(size / run.cpu_s for run in runs) / MEGABYTE, "MB/cpu-s")
+        sheet.add(
+            f"{name}, by the clock", statistics.median(size / run.wall_s for run in runs) / MEGABYTE, "MB/s"
+        )
+    share = statistics.median(size / run.cpu_s / best for run, best in zip(ours, ideals, strict=True))
+    sheet.add("seal : ideal from primitives", share, "x", at_least=0.8, gated=True)
+    for name in RIVALS:
+        if name in costs:
+            pairs = list(zip(ours, costs[name], strict=True))
+            cpu = statistics.median(theirs.cpu_s / own.cpu_s for own, theirs in pairs)
+            wall = statistics.median(theirs.wall_s / own.wall_s for own, theirs in pairs)
+            floor = WALL_FLOOR if name == "cp+sha256sum" else None
+            sheet.add(f"seal : {name}, per CPU second", cpu, "x", at_least=FLOORS.get(name), gated=True)
+            sheet.add(f"seal : {name}, by the clock", wall, "x", at_least=floor)
+    kept = statistics.median(own.cpu_s / all_.cpu_s for own, all_ in zip(ours, whole, strict=True))
+    sheet.add("with read-back : without, per CPU second", kept, "x", at_least=0.7, gated=True)
+    clock = statistics.median(own.wall_s / all_.wall_s for own, all_ in zip(ours, whole, strict=True))
+    sheet.add("with read-back : without, by the clock", clock, "x")
+
+
+def at_once(station: Station, source: Path, rounds: int, sheet: Sheet) -> None:
+    """CPU per byte of 1, 2, 4 and 8 files at the same time, all from the one pool."""
+    size, costs = source.stat().st_size, dict[int, list[float]]()
+    for _ in range(rounds):
+        for streams in AT_ONCE:
+            warm(source)
+            with ThreadPoolExecutor(streams) as crew, Spent() as spent:
+                deposits = list(crew.map(station.deposit, [source] * streams))
+            costs.setdefault(streams, []).append(spent.cost.cpu_s / size / streams)
+            for deposit in deposits:
+                station.vault.incoming_path(deposit.id).unlink()
+    for streams in AT_ONCE:
+        rate = 1 / statistics.median(costs[streams])
+        sheet.add(f"{streams} at once", rate / MEGABYTE, "MB/cpu-s")
+    for streams in AT_ONCE[1:]:
+        pairs = zip(costs[streams], costs[1], strict=True)
+        dearer = statistics.median(many / one for many, one in pairs)
+        sheet.add(f"CPU per byte, {streams} at once : 1", dearer, "x", at_most=1.1, gated=True)
+    sheet.add("the pool of all streams", POOL_BYTES / MIB, "MiB", at_most=POOL_LIMIT)
 
 
 def make_source(path: Path, size: int) -> None:
+    """A file of random bytes."""
     with path.open("wb") as file:
         left = size
         while left:
@@ -207,79 +208,35 @@ def make_source(path: Path, size: int) -> None:
 
 
 def warm(path: Path) -> None:
+    """Bring a file into the page cache."""
     with path.open("rb", buffering=0) as file:
         room = bytearray(BLOCK)
         while file.readinto(room):
             pass
 
 
-def summary(costs: dict[str, list[Cost]], size: int) -> dict[str, dict[str, float]]:
-    """Medians, in MB/s; ratios are medians of the ratios of one round."""
-    lines: dict[str, dict[str, float]] = {}
-    for name, runs in costs.items():
-        pairs = list(zip(costs[OURS], runs, strict=True))
-        lines[name] = {
-            "mb_per_cpu_s": statistics.median(size / MEGABYTE / run.cpu_s for run in runs),
-            "mb_per_s": statistics.median(size / MEGABYTE / run.wall_s for run in runs),
-            "cpu_ratio": statistics.median(run.cpu_s / ours.cpu_s for ours, run in pairs),
-            "wall_ratio": statistics.median(run.wall_s / ours.wall_s for ours, run in pairs),
-        }
-    return lines
-
-
-def show(lines: dict[str, dict[str, float]]) -> bool:
-    """Print the table; False when a floor does not hold."""
-    print(f"{'':18}{'MB/cpu-s':>10}{'MB/s':>8}{'x cpu':>8}{'x wall':>8}  what it does")
-    for name in (OURS, READ_BACK, TOGETHER, *RIVALS):
-        if (line := lines.get(name)) is not None:
-            ratios = "" if name in {OURS, READ_BACK, TOGETHER} else f"{line['cpu_ratio']:.2f}"
-            wall = f"{line['wall_ratio']:.2f}" if ratios else ""
-            print(
-                f"{name:18}{line['mb_per_cpu_s']:10.0f}{line['mb_per_s']:8.0f}{ratios:>8}{wall:>8}  {WHAT[name]}"
-            )
-    asked = [
-        (name, "per CPU second", lines[name]["cpu_ratio"], floor)
-        for name, floor in FLOORS.items()
-        if name in lines
-    ]
-    if "cp+sha256sum" in lines:
-        asked.append(("cp+sha256sum", "by the clock", lines["cp+sha256sum"]["wall_ratio"], WALL_FLOOR))
-    for name, unit, found, floor in asked:
-        word = "holds" if found >= floor else "FALLS SHORT"
-        print(f"{word}: {found:.2f} x {name} {unit}, asked {floor}")
-    return all(found >= floor for _, _, found, floor in asked)
-
-
-def parse_size(text: str) -> int:
-    units = {"K": 2**10, "M": 2**20, "G": 2**30}
-    return int(text[:-1]) * units[text[-1]] if text[-1] in units else int(text)
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--size", type=parse_size, default=parse_size("2G"))
-    parser.add_argument("--dir", type=Path, help="on the disk to measure; a temporary directory otherwise")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args()
     core.log.configure("bench")
     vault.intake.Reader = TimedReader  # type: ignore[misc]  # the same reader with a clock beside it
+    sheet = Sheet("seal")
     with tempfile.TemporaryDirectory(dir=options.dir) as name:
         work = Path(name)
-        source = work / "source.bin"
+        source, part = work / "source.bin", work / "part.bin"
         make_source(source, options.size)
-        lines = summary(measure(source, work, options.rounds), options.size)
-    if options.json:
-        options.json.write_text(
-            json.dumps({"size_bytes": options.size, "rounds": options.rounds, "lines": lines}, indent=1)
-        )
-    print(
-        f"{options.size / MEGABYTE:.0f} MB of random bytes, {os.cpu_count()} CPUs; "
-        f"median of {options.rounds} rounds"
-    )
-    return 0 if show(lines) else 1
+        make_source(part, options.size // 8)
+        station = Station(work / "station")
+        station.vaultd.start()
+        told(*take_turns(station, source, work, options.rounds), options.size, sheet)
+        at_once(station, part, options.rounds, sheet)
+        station.close()
+    for name, what in WHAT.items():
+        print(f"{name:18}{what}")
+    print(f"{options.size / MEGABYTE:.0f} MB of random bytes; median of {options.rounds} rounds")
+    return finish(sheet, options.json)
 
 
 if __name__ == "__main__":

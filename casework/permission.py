@@ -34,6 +34,7 @@ class Permission(StrEnum):
     RECORDING_LIST = "recording.list"
     RECORDING_WATCH = "recording.watch"
     RECORDING_LINK = "recording.link"
+    HOLD_PLACE = "hold.place"
     CASE_LIST = "case.list"
     CASE_VIEW = "case.view"
     CASE_OPEN = "case.open"
@@ -65,6 +66,8 @@ TABLE: dict[Permission, frozenset[Role]] = {
     Permission.RECORDING_LIST: frozenset(_CASEWORK),
     Permission.RECORDING_WATCH: frozenset(_CASEWORK),
     Permission.RECORDING_LINK: frozenset((_CUSTODIAN,)),
+    # What is due, and what holds it; approving a release or a disposal takes a personal key besides (D39).
+    Permission.HOLD_PLACE: frozenset((_CUSTODIAN,)),
     # Cases.
     Permission.CASE_LIST: frozenset((_OFFICER, *_CASEWORK)),
     Permission.CASE_VIEW: frozenset((_OFFICER, *_CASEWORK)),
@@ -93,6 +96,7 @@ CONTENT: frozenset[Permission] = frozenset(
         Permission.RECORDING_LIST,
         Permission.RECORDING_WATCH,
         Permission.RECORDING_LINK,
+        Permission.HOLD_PLACE,
         Permission.CASE_LIST,
         Permission.CASE_VIEW,
         Permission.CASE_OPEN,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from casework import retention_projection
 from casework.case import CaseFile, apply_case
 from casework.disclosure import DisclosedRecording, Disclosure, apply_export
 from casework.exhibit import CaseLink, Exhibit, apply_link
@@ -33,3 +34,4 @@ def register(projections: Projections, zone: str) -> None:
     projections.on("export", apply_export)
     projections.owns(Unit, Officer, RecorderAsset, ActorName, Recording, CaseFile)
     projections.owns(CaseLink, Exhibit, Viewing, ViewedRecording, Disclosure, DisclosedRecording)
+    retention_projection.register(projections)

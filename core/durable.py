@@ -1,8 +1,8 @@
 """Files that are there, whole, or not there at all.
 
 Invariant: when a function here returns, the file and its name survive a power cut; before that, no reader
-ever sees part of it. Evidence files are created once and never overwritten; only two kinds of file are ever
-replaced (the checkpoint and the dock's status), and they say so by calling `replace`.
+ever sees part of it. Evidence files are created once and never overwritten; the few that are ever
+replaced (the checkpoint, a witness's record, the dock's status) say so by calling `replace`.
 An fsync that fails is never retried on the same file (ADR 0005): the error goes up, the temporary stays away.
 """
 

@@ -160,6 +160,12 @@ class FixitySettings(_Section):
     reserve_mib: Annotated[int, Field(ge=64)] = 1024  # room that no copy may use up
 
 
+class SealerSettings(_Section):
+    """Whether sealed files are made immutable (chattr +i); then only a logged disposal takes one away."""
+
+    immutable: bool = False
+
+
 class Settings(_Section):
     """Everything a process needs to know; every path is absolute after loading."""
 
@@ -175,6 +181,7 @@ class Settings(_Section):
     keyd: KeydSettings = KeydSettings()
     anchor: AnchorSettings = AnchorSettings()
     fixity: FixitySettings = FixitySettings()
+    sealer: SealerSettings = SealerSettings()
 
     @property
     def database_url(self) -> str:

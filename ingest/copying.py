@@ -27,13 +27,14 @@ from ingest.docking import Circumstance, DockingSession
 from ingest.error import NoRoomError, UnpluggedError, UnreadableFileError
 from ingest.plan import Edges
 from ingest.recording import IngestRecording, move
+from ingest.room import Room
 from vault.log.outbox import Submitter
 from vault.log.submission import Draft
 from vault.store.deposit import Deposit, Depositor, Sealing, SourceChangedError, SourceLostError
 from vault.store.keys import bucket_for, ensure_bucket
 from vault.store.objects import Vault
 
-RESERVE_BYTES = 64 * 1024 * 1024  # kept free for the log, the bodies and the database
+RESERVE_BYTES = 64 * 1024 * 1024  # kept free for the log and the bodies where no settings say more
 DEPARTURE_S = (
     2.0  # a pulled recorder's read error comes up to 0.2 s before the event (seen in the lab); ten times that
 )
@@ -80,11 +81,16 @@ class SealingLine:
     submitter: Submitter
     zone: str = "Asia/Shanghai"
     parked: Parked = field(default_factory=Parked)
+    reserve_bytes: int = RESERVE_BYTES
+    room: Room = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.room = Room(lambda: self.free_bytes(), self.vault.incoming_path)  # noqa: PLW0108  looked up anew
 
     def free_bytes(self) -> int:
-        """Room in the vault for plaintext, the reserve taken off."""
+        """What is free in the vault beside the reserve, whatever of it is promised."""
         facts = os.statvfs(self.vault.path / "incoming")
-        return max(0, facts.f_bavail * facts.f_frsize - RESERVE_BYTES)
+        return max(0, facts.f_bavail * facts.f_frsize - self.reserve_bytes)
 
 
 class WatchedStream:
@@ -121,7 +127,13 @@ class Copying:
         Raises NoRoomError, UnreadableFileError, DiskFullError or MediumError (the next file may do better),
         UnpluggedError or CancelledError (nothing more can be copied now).
         """
-        self._check_room(file)
+        self._keep_room(file, recording_id)
+        try:
+            self._copy(file, recording_id)
+        finally:
+            self.line.room.give_back([recording_id])
+
+    def _copy(self, file: SourceFile, recording_id: str) -> None:
         self._move(recording_id, "copy")
         try:
             deposit, edges = self._deposit(file, recording_id)
@@ -133,10 +145,13 @@ class Copying:
             raise
         self._submit(file, recording_id, deposit, edges)
 
-    def _check_room(self, file: SourceFile) -> None:
-        free = self.line.free_bytes()
-        if free < file.size + file.size // 1000:  # age adds 16 bytes to each 64 KiB
+    def _keep_room(self, file: SourceFile, recording_id: str) -> None:
+        """Before the first byte is read: promised with the whole card already, or now, for this file alone."""
+        room = self.line.room
+        if room.promise({recording_id: file.size}):
+            free = max(0, self.line.free_bytes() - room.outstanding)
             raise NoRoomError(path=file.shown_path, size=file.size, free=free)
+        room.begin(recording_id)
 
     def _deposit(self, file: SourceFile, recording_id: str) -> tuple[Deposit, str]:
         sealing = self.line.parked.take(recording_id)

@@ -41,6 +41,7 @@ from ingest.error import (
 from ingest.plan import Planned, add_found, is_same, make_plan
 from ingest.receipt import Answer, CopyAgainError, look, receive
 from ingest.recording import SEALED, IngestRecording
+from ingest.room import CardDoesNotFitError
 from ingest.status import Message, Tile, TileState
 from vault.store.medium import CancelledError, DiskFullError
 
@@ -103,6 +104,13 @@ class Offload:
         """To the end. Raises UnpluggedError or CancelledError when it must be gone on with later."""
         self._begin()
         try:
+            return self._run()
+        finally:
+            self._line.room.give_back([planned.recording_id for planned in self.plan.files])
+
+    def _run(self) -> Outcome:
+        try:
+            self._keep_room()
             for planned in self.plan.files:
                 self._take(planned)
                 self._settle(at_most_every_s=SETTLE_EVERY_S)
@@ -127,6 +135,15 @@ class Offload:
         for refused in self.plan.refused:
             why = refused.reason.replace("_", " ")
             self._fail(refused.shown_path, RefusedFileError(path=refused.shown_path, why=why))
+
+    def _keep_room(self) -> None:
+        """Promise room for everything that will be copied, or say before the first byte how much is missing."""
+        sizes = {one.recording_id: one.file.size for one in self.plan.files if one.known is None}
+        missing = self._line.room.promise(sizes)
+        if missing:
+            short = CardDoesNotFitError(missing=missing)
+            _log.warning("a recorder does not fit", session=self._docking.id, missing=missing)
+            self._tile.show(message=Message.of(short))
 
     def _take(self, planned: Planned) -> None:
         """One file: known already, or copied; a failure is noted and the next file has its turn."""

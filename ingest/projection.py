@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from base64 import b64decode
 
+from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from core.clock import parse_stamp
+from ingest.media_facts import MediaFacts
 from ingest.recording import IngestRecording, RecordingState
 from vault.log.outbox import AppliedEntry, Projections
 
@@ -18,6 +20,7 @@ from vault.log.outbox import AppliedEntry, Projections
 def register(projections: Projections) -> None:
     """Tell the outbox which entries the dock remembers."""
     projections.on("ingest", apply_ingest)
+    projections.on("dispose", apply_dispose)
 
 
 def apply_ingest(session: Session, applied: AppliedEntry) -> None:
@@ -38,3 +41,16 @@ def apply_ingest(session: Session, applied: AppliedEntry) -> None:
             sha256=leaf.object.sha256, entry_index=applied.index, receipted_at=parse_stamp(leaf.time),
         )
     )  # fmt: skip
+
+
+def apply_dispose(session: Session, applied: AppliedEntry) -> None:
+    """Once the log has it, no name, path or person of a disposed recording stays; its digest still knows the file."""
+    if applied.index is None:
+        return
+    gone = applied.leaf.about
+    session.execute(
+        update(IngestRecording)
+        .where(IngestRecording.id.in_(gone))
+        .values(shown_path="", path=b"", officer_number=None, recorder_serial="", modified_at=None)
+    )
+    session.execute(delete(MediaFacts).where(MediaFacts.recording_id.in_(gone)))

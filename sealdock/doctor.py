@@ -6,14 +6,21 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.clock import parse_stamp, utc_now
 from core.errors import SealdockError
 from devices.profile import load_profiles
-from ingest.copying import RESERVE_BYTES
 from ingest.status import read_status
 from sealdock import schema
+from sealdock.space import space_of, told_space
 from sealdock.wiring import Station
+from vault.care.backup import Mark
+from vault.care.fixity import fixity_state
+from vault.sealer import worm_state
 
 PROGRAMS = {
     "ffmpeg": "ffmpeg",
@@ -23,6 +30,7 @@ PROGRAMS = {
     "mount.exfat-fuse": "exfat-fuse",
 }
 LEAST_FREE_SHARE = 0.05  # below this the dock still works, and somebody should act this week
+COPY_AGE = timedelta(days=2)  # a copy is made every night; one night may fail
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,10 @@ def examine(station: Station) -> Iterator[Finding]:
     yield _attempt("key process", lambda: _keyd(station))
     yield _attempt("profiles", lambda: f"{len(load_profiles(site=station.settings.dock.profiles))} known")
     yield _dock(station)
-    yield _space(station.settings.vault)
+    yield _guarded("space", lambda: _space(station))
+    yield _guarded("fixity", lambda: _fixity(station))
+    yield _guarded("second copy", lambda: _second_copy(station))
+    yield _guarded("immutable", lambda: _worm(station))
     yield _bays(station)
 
 
@@ -89,12 +100,62 @@ def _dock(station: Station) -> Finding:
     return Finding("dock", last, "Start sealdock-dockd; until then no bay can be believed.")
 
 
-def _space(directory: Path) -> Finding:
-    usage = shutil.disk_usage(directory if directory.exists() else directory.parent)
-    room = max(0, usage.free - RESERVE_BYTES)
-    is_enough = room > LEAST_FREE_SHARE * usage.total
+def _guarded(subject: str, look: Callable[[], Finding]) -> Finding:
+    """A look that needs vault or database; where they are not to be had, that is what is found."""
+    try:
+        return look()
+    except SealdockError as error:
+        return Finding(subject, error.code, str(error))
+    except (OSError, SQLAlchemyError) as error:
+        return Finding(
+            subject, "cannot be looked at", f"Mend vault and database first ({type(error).__name__})."
+        )
+
+
+def _space(station: Station) -> Finding:
+    space = space_of(station)
+    is_enough = not space.is_short and space.room > LEAST_FREE_SHARE * space.total
     advice = "" if is_enough else "Add storage: docking stops, safely, when the vault is full."
-    return Finding("space", f"{room / 1e9:.1f} GB for footage ({room / usage.total:.0%})", advice)
+    return Finding("space", told_space(space), advice)
+
+
+def _fixity(station: Station) -> Finding:
+    days = station.settings.fixity.days
+    with station.db.reading() as session:
+        state = fixity_state(session, days)
+    fact = f"{state.objects} recordings, {state.failed} do not hold, {state.overdue} unproven for {days} days"
+    if state.failed:
+        return Finding("fixity", fact, "See `sealdock fixity list`, then `sealdock fixity repair ID`.")
+    advice = "Let the worker run at night, or raise fixity.budget_mib_s." if state.overdue else ""
+    return Finding("fixity", fact, advice)
+
+
+def _second_copy(station: Station) -> Finding:
+    copy = station.settings.fixity.second_copy
+    if copy is None:
+        return Finding(
+            "second copy", "none", "Run `sealdock backup run DEST` each night; set fixity.second_copy."
+        )
+    mark = Mark.read(copy)
+    if mark is None or not mark.finished_at:
+        return Finding("second copy", f"none at {copy}", f"Run `sealdock backup run {copy}`.")
+    age = utc_now() - parse_stamp(mark.finished_at)
+    fact = f"{mark.size} entries, {age.total_seconds() / 3600:.0f} hours old, {len(mark.missing)} recordings missing"
+    is_well = age < COPY_AGE and not mark.missing
+    return Finding(
+        "second copy", fact, "" if is_well else f"Run `sealdock backup run {copy}` and read what it says."
+    )
+
+
+def _worm(station: Station) -> Finding:
+    state = worm_state(station.vault)
+    if not state.is_supported:
+        return Finding("immutable", "this file system has no such flag; the log alone guards what is sealed")
+    fact = f"{state.immutable} of {state.total} sealed files"
+    wanted = station.settings.sealer.immutable and not state.is_whole
+    return Finding(
+        "immutable", fact, "Start sealdock-sealer; see that it runs as its own unit." if wanted else ""
+    )
 
 
 def _bays(station: Station) -> Finding:

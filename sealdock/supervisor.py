@@ -1,4 +1,4 @@
-"""`sealdock run all`: the five processes under one roof, for the demo and for small sites.
+"""`sealdock run all`: all processes under one roof, for the demo and for small sites.
 
 Each runs as its own process exactly as it would under systemd. One that dies is started again after a pause
 that grows, so that a crash loop stays visible in the log and never spins. Stopping is in the order that
@@ -19,8 +19,8 @@ from pathlib import Path
 
 from core import log
 
-PROCESSES = ("keyd", "vaultd", "dockd", "worker", "console")
-STOP_ORDER = ("dockd", "worker", "console", "vaultd", "keyd")
+PROCESSES = ("keyd", "vaultd", "dockd", "worker", "console", "anchord", "sealer")
+STOP_ORDER = ("dockd", "worker", "console", "anchord", "sealer", "vaultd", "keyd")
 STOP_WITHIN_S = 15.0
 LONGEST_PAUSE_S = 30.0
 HEALTHY_AFTER_S = 20.0  # a process that lived this long has not crashed at its start

@@ -6,7 +6,6 @@ Importing this module registers every table. A process gets exactly the keys it 
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -14,8 +13,16 @@ from pathlib import Path
 
 import casework.log_rule
 import casework.projection
+import casework.retention
 import ingest.log_rule
 import ingest.projection
+import vault.anchor.rule
+import vault.care.fixity
+import vault.care.rule
+import vault.ceremony.rule
+import vault.log.bucket_rule
+import vault.log.report_rule
+import vault.retention.rule
 import webconsole.auth.account
 from casework.people import officer_names
 from core import log
@@ -34,23 +41,31 @@ from ingest.dockd import Dockd
 from ingest.inbox import Inbox
 from ingest.proxies import Workshop
 from sealdock.worker import Worker
+from vault.anchor.assembly import anchord
+from vault.anchor.entry import AnchorEntries
+from vault.care.scrub import Scrubber
+from vault.ceremony.extra import cosigners
 from vault.formats.note import SigningKey
 from vault.keyd import Keyd, KeydClient
 from vault.log import rules as log_rules
 from vault.log.ledger import LogReader
 from vault.log.outbox import Projections, Submitter
 from vault.log.rules import Rules
+from vault.retention.execution import Hands, carry_out
+from vault.retention.policy import Policy
+from vault.sealer import Sealer, clear
 from vault.store.deposit import Depositor
 from vault.store.derived import DerivedStore
-from vault.store.keys import WrongPassphraseError
+from vault.store.keys import Keyring
 from vault.store.medium import Buffers
 from vault.store.objects import Vault
+from vault.store.root import RootError, handed_over
+from vault.store.root_kind import RootPlace
 from vault.vaultd import Vaultd
 from webconsole.context import ConsoleContext
 from webconsole.serve import serve
 
 _LOG = log.get("sealdock.wiring")
-PASSPHRASE_CREDENTIAL = "root-passphrase"  # noqa: S105  a systemd credential's name (systemd.exec, LoadCredential=)
 
 
 class MissingKeyError(SealdockError):
@@ -103,7 +118,15 @@ class Station:
         casework.projection.register(projections, self.settings.station.timezone)
         ingest.projection.register(projections)
         proxies.register(projections)
+        vault.care.fixity.register(projections)
         return projections
+
+    @cached_property
+    def policy(self) -> Policy:
+        """Why footage is kept longer, and who may approve: what retention asks the packages above."""
+        policy = Policy()
+        casework.retention.register(policy)
+        return policy
 
     @cached_property
     def rules(self) -> Rules:
@@ -112,6 +135,12 @@ class Station:
         log_rules.register(rules)
         casework.log_rule.register(rules)
         ingest.log_rule.register(rules)
+        vault.log.bucket_rule.register(rules)
+        vault.log.report_rule.register(rules)
+        vault.ceremony.rule.register(rules)
+        vault.anchor.rule.register(rules)
+        vault.care.rule.register(rules)
+        vault.retention.rule.register(rules, self.policy)
         return rules
 
     def key(self, name: str) -> SigningKey:
@@ -160,14 +189,19 @@ class Station:
 
 
 def run_keyd(station: Station, stop: threading.Event) -> None:
-    """The key process; unlocked at once where systemd (or the demo) hands over the passphrase as a credential."""
-    keyd = Keyd(station.vault, station.settings.keys, station.socket("keyd"))
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and (passphrase := Path(credentials, PASSPHRASE_CREDENTIAL)).exists():
-        try:
-            keyd.unlock(passphrase.read_bytes())
-        except WrongPassphraseError as error:
-            _LOG.critical("the credential does not unlock the root; waiting for a person", why=str(error))
+    """The key process; unlocked at once where systemd (or the demo) hands over a passphrase, a PIN or the root."""
+    place = RootPlace.from_settings(station.settings.keyd)
+    root = place.root(station.settings.keys)
+
+    def opened(secret: bytes) -> Keyring:
+        return Keyring.opened(station.vault, root.open(secret))
+
+    keyd = Keyd(station.vault, opened, station.socket("keyd"))
+    try:
+        if (secret := handed_over(place.kind, place.credentials)) is not None:
+            keyd.unlock(secret)
+    except RootError as error:
+        _LOG.critical("the credential does not unlock the root; waiting for a person", why=str(error))
     keyd.run(stop)
 
 
@@ -175,7 +209,7 @@ def run_vaultd(station: Station, stop: threading.Event) -> None:
     """The vault's only writer."""
     Vaultd(
         station.vault, station.db, station.key("log"), station.key("vaultd"), station.rules,
-        station.bell("vaultd"), projections=station.projections,
+        station.bell("vaultd"), projections=station.projections, cosigners=cosigners(station.settings.keys),
     ).run(stop)  # fmt: skip
 
 
@@ -219,7 +253,35 @@ def run_worker(station: Station, stop: threading.Event) -> None:
     )  # fmt: skip
     workshop.sweep()
     works = dict.fromkeys(proxies.KINDS, partial(proxies.handle, workshop=workshop))
-    Worker(station.db, works, Bell(station.bell("worker"))).run(stop)
+    scrubbing = threading.Thread(target=scrubber(station).run, args=(stop,), name="scrub")
+    scrubbing.start()
+    try:
+        Worker(station.db, works, Bell(station.bell("worker"))).run(stop)
+    finally:
+        stop.set()
+        scrubbing.join()
+
+
+def scrubber(station: Station) -> Scrubber:
+    """What proves sealed objects again and again, within the budget of the settings."""
+    fixity = station.settings.fixity
+    return Scrubber(
+        station.vault, station.db, station.submitter("worker"),
+        bytes_per_second=fixity.budget_mib_s * MEBIBYTE, days=fixity.days,
+    )  # fmt: skip
+
+
+def run_anchord(station: Station, stop: threading.Event) -> None:
+    """Time stamps and cosignatures from outside, and this station's own witness."""
+    entries = AnchorEntries(station.db, station.submitter("anchord"))
+    anchord(station.settings, station.reader, entries).run(stop)
+
+
+def run_sealer(station: Station, stop: threading.Event) -> None:
+    """Immutable files, and disposals that are on the log."""
+    hands = Hands(station.db, station.submitter("sealer"), station.policy, station.derived, clear)
+    erase = partial(carry_out, station.vault, station.reader, hands=hands)
+    Sealer(station.vault, erase, immutable=station.settings.sealer.immutable).run(stop)
 
 
 def console_context(station: Station) -> ConsoleContext:

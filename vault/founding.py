@@ -1,34 +1,43 @@
 """Founding a vault: the one moment when keys, buckets and the log's first entries come into being.
 
 Nothing here happens by itself: `sealdock vault init` calls it once, and a half-made vault is no vault, because
-vault.json is written last. The recovery identity is given to the caller and kept nowhere.
+vault.json is written last. It is made only for recovery keys that have opened a test object (vault.store.recovery); a
+recovery identity is given to the caller and kept nowhere.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import pyrage
 
 from core.clock import new_id, stamp, utc_now
 from core.digest import sha256_hex
 from core.durable import create_once, make_directory
 from core.errors import Exit
+from core.settings import RootKind
 from vault.error import VaultError
-from vault.formats.age import Identity, Recipient
+from vault.formats.age import Identity
 from vault.formats.entry import Leaf
 from vault.formats.note import SigningKey
 from vault.formats.pack import Private
+from vault.log.bucket_rule import commitment
 from vault.log.submission import FACTS_BUCKET
 from vault.log.writer import LogWriter
-from vault.store.keys import RECOVERY_RECIPIENT, ROOT_FILE, ROOT_RECIPIENT, ensure_bucket
+from vault.store.keys import RECOVERY_RECIPIENT, ROOT_RECIPIENT, ensure_bucket
 from vault.store.medium import DiskFullError, MediumError
 from vault.store.objects import VAULT_FILE, Vault
+from vault.store.recovery import ProvenRecovery, prove
+from vault.store.root import SECRET_MODE, RootDamagedError, WeakPassphraseError, check_secret
+from vault.store.root_kind import RootPlace
 
-SECRET_MODE = 0o400
+__all__ = [
+    "PERMITS", "FoundingError", "NotEmptyError", "VaultIdentity", "WeakPassphraseError", "check_empty", "fingerprint",
+    "initialise", "readers",
+]  # fmt: skip
+
 PERMITS = {  # which process may put which type of entry on the log; registered there at founding
-    "vaultd": ["genesis", "key", "bucket", "clock", "refusal"],
+    "vaultd": ["genesis", "key", "bucket", "root", "compromise", "ceremony", "clock", "refusal"],
     "dockd": ["ingest", "session"],
     "worker": ["derive", "verify"],
     "anchord": ["anchor"],
@@ -39,7 +48,15 @@ PERMITS = {  # which process may put which type of entry on the log; registered 
     ],
     "bureau": ["signer", "schedule", "hold", "release", "rewrap", "dispose", "report", "repair", "drill"],
 }  # fmt: skip
-_DIRECTORIES = ("incoming", "objects", "packs", "keys/slots", "keys/buckets", "log/tile/entries")
+_DIRECTORIES = (
+    "incoming",
+    "objects",
+    "packs",
+    "keys/slots",
+    "keys/buckets",
+    "log/tile/entries",
+    "log/anchors",
+)
 
 
 class NotEmptyError(VaultError):
@@ -63,17 +80,6 @@ class FoundingError(VaultError):
     )
 
 
-class WeakPassphraseError(VaultError):
-    """A passphrase that protects nothing."""
-
-    code = "vault.weak_passphrase"
-    sentence = "The passphrase is too short: {least} characters are the least. Nothing was made."
-    exit_code = Exit.WRONG_USE
-
-
-LEAST_PASSPHRASE = 8  # characters (NIST SP 800-63B section 5.1.1.1, memorised secrets)
-
-
 @dataclass(frozen=True)
 class VaultIdentity:
     """What a person writes down: the vault's id, the key to check everything with, and its fingerprint.
@@ -88,20 +94,40 @@ class VaultIdentity:
 
 
 def initialise(
-    directory: Path, keys_directory: Path, passphrase: bytes, recovery_recipient: str | None = None
+    directory: Path,
+    keys_directory: Path,
+    secret: bytes,
+    recovery: Sequence[ProvenRecovery] = (),
+    *,
+    root: RootPlace | None = None,
 ) -> VaultIdentity:
     """Make a vault in `directory` and its secrets in `keys_directory`; both must be empty or not exist.
 
-    Raises NotEmptyError, WeakPassphraseError, FoundingError, or KeyTextError for a recovery recipient that is none.
+    `secret` is what the root needs: a passphrase (the default), a PIN, or nothing. Without `recovery` a recovery key is
+    made, put to the trial here and given back. Raises NotEmptyError, WeakPassphraseError, RootError or FoundingError.
     """
-    _check(directory, keys_directory, passphrase)
+    place = root or RootPlace(RootKind.PASSPHRASE)
+    check_secret(place.kind, secret)
+    check_empty(directory, keys_directory)
     try:
-        return _found(directory, keys_directory, passphrase, recovery_recipient)
+        return _found(directory, keys_directory, secret, list(recovery), place)
     except OSError as cause:
         path = cause.filename or directory
         raise FoundingError(path=path, why=cause.strerror or str(cause)) from cause
     except (DiskFullError, MediumError) as cause:
         raise FoundingError(path=directory, why=str(cause)) from cause
+
+
+def check_empty(*directories: Path) -> None:
+    """Raises NotEmptyError when there is something in one of them."""
+    for path in directories:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise NotEmptyError(path=path)
+
+
+def readers(root: str, recovery: Sequence[str]) -> dict[str, object]:
+    """How an entry names whom every bucket is wrapped to: one recovery recipient as it is, several as a list."""
+    return {"root": root, "recovery": recovery[0] if len(recovery) == 1 else list(recovery)}
 
 
 def fingerprint(public_key: bytes) -> str:
@@ -111,43 +137,49 @@ def fingerprint(public_key: bytes) -> str:
 
 
 def _found(
-    directory: Path, keys_directory: Path, passphrase: bytes, recovery_recipient: str | None
+    directory: Path, keys_directory: Path, secret: bytes, recovery: list[ProvenRecovery], place: RootPlace
 ) -> VaultIdentity:
-    recovery = None if recovery_recipient else Identity.generate()
-    recipient = Recipient.parse(recovery_recipient) if recovery_recipient else recovery.recipient  # type: ignore[union-attr]
+    made = None if recovery else Identity.generate()
+    recipients = [proven.recipient.text for proven in recovery or [prove(made)]]  # type: ignore[arg-type]
     vault_id = new_id()
     origin = f"sealdock/{vault_id.lower()}"
     log_key = SigningKey.generate(origin)
     vault = Vault(directory, vault_id, origin, log_key.verifier, stamp(utc_now()))
     for name in _DIRECTORIES:
         make_directory(directory / name)
-    root = _write_root(vault, keys_directory, passphrase, recipient)
+    root = _write_root(vault, keys_directory, secret, recipients, place)
     process_keys = _write_process_keys(keys_directory, log_key)
     ensure_bucket(vault, FACTS_BUCKET)
     create_once(vault.log_path / "policy", f"log {log_key.vkey}\nquorum none\n".encode())
-    _write_first_entries(vault, log_key, process_keys, root, recipient)
+    _write_first_entries(vault, log_key, process_keys, readers(root, recipients))
     create_once(directory / VAULT_FILE, vault.facts())
     return VaultIdentity(
-        vault_id, log_key.vkey, fingerprint(log_key.verifier.public), recovery.text if recovery else None
+        vault_id, log_key.vkey, fingerprint(log_key.verifier.public), made.text if made else None
     )
 
 
-def _check(directory: Path, keys_directory: Path, passphrase: bytes) -> None:
-    if len(passphrase.decode(errors="replace")) < LEAST_PASSPHRASE:
-        raise WeakPassphraseError(least=LEAST_PASSPHRASE)
-    for path in (directory, keys_directory):
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise NotEmptyError(path=path)
-
-
-def _write_root(vault: Vault, keys_directory: Path, passphrase: bytes, recovery: Recipient) -> Recipient:
-    root = Identity.generate()
+def _write_root(
+    vault: Vault, keys_directory: Path, secret: bytes, recovery: Sequence[str], place: RootPlace
+) -> str:
+    """The root, kept and tried before anything is wrapped to it; gives its recipient."""
     make_directory(keys_directory, mode=0o700)
-    sealed = pyrage.passphrase.encrypt(f"{root.text}\n".encode(), passphrase.decode())
-    create_once(keys_directory / ROOT_FILE, sealed, SECRET_MODE)
-    create_once(vault.keys_path / ROOT_RECIPIENT, f"{root.recipient.text}\n".encode())
-    create_once(vault.keys_path / RECOVERY_RECIPIENT, f"{recovery.text}\n".encode())
-    return root.recipient
+    identity, root = Identity.generate(), place.root(keys_directory)
+    root.keep(identity, secret)
+    recipient = _reopened(place, keys_directory, secret, identity)
+    create_once(vault.keys_path / ROOT_RECIPIENT, f"{recipient}\n".encode())
+    create_once(vault.keys_path / RECOVERY_RECIPIENT, "".join(f"{text}\n" for text in recovery).encode())
+    return recipient
+
+
+def _reopened(place: RootPlace, keys_directory: Path, secret: bytes, identity: Identity) -> str:
+    """The trial of token and TPM; of a passphrase it would prove the library, and cost what a try costs."""
+    if place.kind is RootKind.PASSPHRASE:
+        return identity.recipient.text
+    root = replace(place, credentials=None).root(keys_directory)
+    opened = root.open(secret)
+    if opened.text != identity.text:
+        raise RootDamagedError(path=root.path, why="it opens to another key than was kept")
+    return opened.recipient.text
 
 
 def _write_process_keys(keys_directory: Path, log_key: SigningKey) -> list[SigningKey]:
@@ -158,16 +190,15 @@ def _write_process_keys(keys_directory: Path, log_key: SigningKey) -> list[Signi
 
 
 def _write_first_entries(
-    vault: Vault, log_key: SigningKey, keys: list[SigningKey], root: Recipient, recovery: Recipient
+    vault: Vault, log_key: SigningKey, keys: list[SigningKey], reading: dict[str, object]
 ) -> None:
-    """Genesis, then one `key` entry for each process: what each may submit is public from the start."""
-    genesis = {
-        "format": 1, "vault": vault.id, "key": log_key.vkey, "root": root.text, "recovery": recovery.text,
-    }  # fmt: skip
-    entries = [_entry("genesis", genesis)]
+    """Genesis, then what each process may submit, then the keys of the first bucket: public from the start."""
+    facts = {"format": 1, "vault": vault.id, "key": log_key.vkey, **reading}
+    entries = [Leaf(id=new_id(), type="genesis", time=vault.made_at, by="vaultd", facts=facts)]
     entries += [
         _entry("key", {"name": key.name, "vkey": key.vkey, "permits": PERMITS[key.name]}) for key in keys
     ]
+    entries.append(_entry("bucket", commitment(vault, FACTS_BUCKET).facts()))
     writer = LogWriter(vault, log_key)
     try:
         writer.append([(leaf, Private()) for leaf in entries])

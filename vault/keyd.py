@@ -6,8 +6,11 @@ A request is a signed note by a process key that the log registers. Numbered che
   3. The console names a `view` or `export` entry of its own that is on the log, neither older than half a day nor from
      the future, and about this very object. The worker names one of the two kinds of job that need content; no entry
      precedes that, so its rate is low and each key it gets is noted in the journal.
-  4. The object's wrapped key is the one that its entry commits to. For a derivative, the worker's signed note commits
-     to key and parent.
+  4. The object's wrapped key is the one that its entry, or the newest re-wrap that opens, commits to. For a derivative,
+     the worker's signed note commits to key and parent.
+  5. Nothing is opened of a recording that a `dispose` entry names, from that entry on.
+A re-wrap gives out headers for another bucket and no key, after they were opened again; it needs a `hold` or `link`
+entry about the recording. The sealer may ask whether two headers agree, and may have a bucket forgotten.
 Nothing is ever written. Whoever owns this process while it is unlocked can read everything: it has no network, no
 database and no other work.
 """
@@ -27,7 +30,7 @@ from core.canonical import CanonicalError, Json, decode
 from core.clock import parse_stamp, utc_now
 from core.digest import sha256_hex
 from core.errors import SealdockError
-from vault.formats.entry import Leaf, is_ulid
+from vault.formats.entry import Leaf, check_bucket, is_ulid
 from vault.formats.note import Note, open_note
 from vault.keyd_client import (
     IDLE_S,
@@ -43,7 +46,8 @@ from vault.keyd_client import (
 from vault.line_server import LineServer
 from vault.log.ledger import LogReader
 from vault.log.rules import GRANTS, Register
-from vault.store.keys import Keyring
+from vault.retention.headers import Headers, WrappingError
+from vault.store.keys import Keyring, bucket_directory
 from vault.store.objects import DisposedError, Vault
 
 __all__ = [
@@ -57,7 +61,17 @@ JOBS = ("index", "proxy")  # what ingest.proxies does with an original
 RATES = {  # keys per second, and how many at once
     "console": (20.0, 300.0),
     "worker": (5.0, 100.0),  # one sandboxed index after the other takes longer than a fifth of a second each
+    "bureau": (20.0, 1000.0),  # re-wraps of a month that is being closed
+    "sealer": (50.0, 1000.0),
 }
+OPERATIONS = {  # what is done with keys, and who may ask for it
+    "unwrap": ("console", "worker"),
+    "unwrap_derived": ("console", "worker"),
+    "rewrap": ("console", "bureau"),
+    "agrees": ("sealer", "bureau"),
+    "forget": ("sealer", "bureau"),
+}
+REWRAP_REASONS = ("hold", "link")  # entries about a recording for which it may go to another bucket
 ASK_RATE = (50.0, 500.0)  # requests of any kind by one process: a console asks for the status with every page
 UNLOCK_RATE = (0.1, 5.0)  # beside the second that every try costs (scrypt)
 _LOG = log.get("vault.keyd")
@@ -80,23 +94,28 @@ class _Bucket:
 
 
 class Keyd:
-    """The server. `unlock` may also be called in-process (a systemd credential); `run` answers until told to stop."""
+    """The server; `opener` opens the root with a passphrase or PIN. `run` answers until told to stop."""
 
-    def __init__(self, vault: Vault, keys_directory: Path, socket_path: Path) -> None:
-        self._vault, self._keys_directory, self._socket_path = vault, keys_directory, socket_path
+    def __init__(self, vault: Vault, opener: Callable[[bytes], Keyring], socket_path: Path) -> None:
+        self._vault, self._opener, self._socket_path = vault, opener, socket_path
         self._reader = LogReader(vault)
         self._register = Register()
         self._known = 0  # entries already searched for process keys
         self._keyring: Keyring | None = None
+        self._disposed: set[str] = set()
         self._answered: dict[str, float] = {}
         self._asks: dict[str, _Bucket] = {}
         self._buckets = {name: _Bucket(*rate) for name, rate in RATES.items()}
         self._unlock_bucket = _Bucket(*UNLOCK_RATE)
         self._lock = Lock()
 
-    def unlock(self, passphrase: bytes) -> None:
-        """Open the root; it stays in memory until the process ends. Raises WrongPassphraseError or OSError."""
-        self._keyring = Keyring.unlock(self._vault, self._keys_directory, passphrase)
+    def unlock(self, secret: bytes) -> None:
+        """Open the root, wherever it is kept, with a passphrase or PIN. Raises RootError or OSError."""
+        self.adopt(self._opener(secret))
+
+    def adopt(self, keyring: Keyring) -> None:
+        """Use a keyring that is open; the root stays in memory until the process ends."""
+        self._keyring = keyring
         _LOG.info("unlocked")
 
     def run(self, stop: Event) -> None:
@@ -107,9 +126,11 @@ class Keyd:
         """One request, one answer; errors come back as code and parameters, never as an exception."""
         try:
             return {"ok": True, **self._answer(line, peer)}
+        except WrappingError as cause:
+            refusal: SealdockError = KeydRefusedError(**cause.parameters)
         except OSError as cause:
             path = cause.filename or self._vault.path
-            refusal: SealdockError = KeydUnreadableError(path=path, why=cause.strerror or str(cause))
+            refusal = KeydUnreadableError(path=path, why=cause.strerror or str(cause))
         except SealdockError as cause:
             refusal = cause
         _LOG.warning("refused", peer=peer, code=refusal.code, why=str(refusal))
@@ -125,18 +146,19 @@ class Keyd:
             self._spend(self._unlock_bucket, name)
             self.unlock(_text(request, "passphrase").encode())
             return {}
-        operations: dict[str, Callable[[Json], bytes]] = {
-            "unwrap": self._unwrap, "unwrap_derived": self._unwrap_derived,
-        }  # fmt: skip
-        if operation not in operations or name not in self._buckets:
+        if name not in OPERATIONS.get(operation, ()):
             raise KeydRefusedError(why=f"{name} may not ask for {operation}")
         self._spend(self._buckets[name], name)  # 2
-        file_key = operations[operation](request)
+        operations: dict[str, Callable[[Json], Json]] = {
+            "unwrap": self._unwrap, "unwrap_derived": self._unwrap_derived, "rewrap": self._rewrap,
+            "agrees": self._agrees, "forget": self._forget,
+        }  # fmt: skip
+        answer = operations[operation](request)
         _LOG.info(
-            "a key was given out", by=name, peer=peer, op=operation, object=request.get("object"),
-            grant=request.get("grant"), job=request.get("job"),
+            "keys were used", by=name, peer=peer, op=operation, object=request.get("object"),
+            grant=request.get("grant"), job=request.get("job"), bucket=request.get("bucket"),
         )  # fmt: skip
-        return {"file_key": b64encode(file_key).decode()}
+        return answer
 
     def _open(self, line: bytes) -> Json:
         """Check 1, and the first half of 2: nobody may ask without end, whatever the answers are."""
@@ -176,6 +198,8 @@ class Keyd:
         for place, raw in enumerate(self._reader.raws(self._known, size), self._known):
             if b'"type":"key"' in raw:  # only a glance; `proven_leaf` is the check
                 self._register.take(self._reader.proven_leaf(place))
+            elif b'"type":"dispose"' in raw and (leaf := self._reader.proven_leaf(place)).type == "dispose":
+                self._disposed.update(leaf.about)
         self._known = size
 
     def _spend(self, bucket: _Bucket, name: str) -> None:
@@ -183,18 +207,14 @@ class Keyd:
             if not bucket.take():
                 raise RateLimitedError(name=name)
 
-    def _unwrap(self, request: Json) -> bytes:
+    def _unwrap(self, request: Json) -> Json:
+        place = _number(request, "object")
+        headers = self._headers(place, self._granted_object(request, place))
+        return _given(headers.file_key())  # 4
+
+    def _unwrap_derived(self, request: Json) -> Json:
         place = _number(request, "object")
         leaf = self._granted_object(request, place)
-        slot = self._vault.slots.object_slot(place)
-        if slot is None:
-            raise DisposedError(index=place)
-        if leaf.object is None or sha256_hex(slot) != leaf.object.header_sha256:  # 4
-            raise KeydRefusedError(why="the wrapped key is not the one that the entry commits to")
-        return self._unlocked().file_key(slot, leaf.object.bucket)
-
-    def _unwrap_derived(self, request: Json) -> bytes:
-        leaf = self._granted_object(request, _number(request, "object"))
         slot = _bytes(request, "key_slot")
         text = open_note(_text(request, "note").encode(), [self._register.verifiers["worker"]])  # 4
         try:
@@ -203,15 +223,54 @@ class Keyd:
             raise KeydRefusedError(why="the derivative's note is malformed") from cause
         if facts.get("parent") != leaf.id or facts.get("header_sha256") != sha256_hex(slot):
             raise KeydRefusedError(why="the derivative's note is about something else")
-        if leaf.object is None or self._vault.slots.object_slot(_number(request, "object")) is None:
-            raise DisposedError(index=request["object"])
-        return self._unlocked().file_key(slot, leaf.object.bucket)
+        if self._vault.slots.object_slot(place) is None:
+            raise DisposedError(index=place)
+        return _given(self._headers(place, leaf).derived_key(slot))
 
-    def _granted_object(self, request: Json, place: int) -> Leaf:
-        """Check 3, and that there is an object at all."""
+    def _rewrap(self, request: Json) -> Json:
+        """New headers, for a reason on the log; no key leaves."""
+        place = _number(request, "object")
+        leaf = self._object(place)
+        reason = self._reader.proven_leaf(_number(request, "grant"))
+        if reason.type not in REWRAP_REASONS or leaf.id not in reason.about:
+            raise KeydRefusedError(why="the named entry is no reason to re-wrap this recording")
+        slot, body_slot = self._headers(place, leaf).wrapped_for(_text(request, "bucket"))
+        answer = {"object_slot": b64encode(slot).decode()}
+        return answer if body_slot is None else answer | {"body_slot": b64encode(body_slot).decode()}
+
+    def _agrees(self, request: Json) -> Json:
+        """Says whether the keys are the same, and nothing more."""
+        place = _number(request, "object")
+        self._headers(place, self._object(place)).check_agree(_text(request, "bucket"))
+        return {}
+
+    def _forget(self, request: Json) -> Json:
+        """Only of a bucket that is gone: what is still there would be opened again by the next request anyway."""
+        bucket = _text(request, "bucket")
+        check_bucket(bucket)
+        if bucket_directory(self._vault, bucket).exists():
+            raise KeydRefusedError(why=f"the bucket {bucket} is still there")
+        if self._keyring is not None:
+            self._keyring.forget(bucket)
+        return {}
+
+    def _headers(self, place: int, leaf: Leaf) -> Headers:
+        if self._vault.slots.object_slot(place) is None:  # whether unlocked or not
+            raise DisposedError(index=place)
+        return Headers(self._vault, self._reader, self._unlocked(), place, leaf)
+
+    def _object(self, place: int) -> Leaf:
+        """The recording that entry `place` sealed. Raises KeydRefusedError; DisposedError is check 5."""
         leaf = self._reader.proven_leaf(place)
         if leaf.object is None:
             raise KeydRefusedError(why=f"entry {place} seals no object")
+        if leaf.id in self._disposed:
+            raise DisposedError(index=place)
+        return leaf
+
+    def _granted_object(self, request: Json, place: int) -> Leaf:
+        """Check 3, and that there is an object at all."""
+        leaf = self._object(place)
         if request["by"] == "worker":
             if request.get("job") not in JOBS:
                 raise KeydRefusedError(why="no such job needs content")
@@ -234,6 +293,10 @@ class Keyd:
         if self._keyring is None:
             raise KeydLockedError
         return self._keyring
+
+
+def _given(file_key: bytes) -> Json:
+    return {"file_key": b64encode(file_key).decode()}
 
 
 def _number(request: Json, name: str) -> int:

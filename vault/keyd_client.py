@@ -106,6 +106,24 @@ class KeydClient:
         )
         return b64decode(answer["file_key"])
 
+    def rewrap(self, index: int, bucket: str, *, grant: int) -> tuple[bytes, bytes | None]:
+        """New `header || nonce` of that recording's object and private part for another bucket; no key comes out.
+
+        `grant` is the index of a `hold` or `link` entry about the recording. keyd opened the new headers before it
+        gave them out. Raises as `unwrap`, and NoBucketError.
+        """
+        answer = self._ask("rewrap", object=index, bucket=bucket, grant=grant)
+        body = answer.get("body_slot")
+        return b64decode(answer["object_slot"]), None if body is None else b64decode(body)
+
+    def agrees(self, index: int, bucket: str) -> None:
+        """Raises KeydRefusedError unless what lies in `bucket` of that recording also opens from its newest re-wrap."""
+        self._ask("agrees", object=index, bucket=bucket)
+
+    def forget(self, bucket: str) -> None:
+        """Make keyd let go of the identity of a bucket that was destroyed."""
+        self._ask("forget", bucket=bucket)
+
     def _ask(self, operation: str, **parameters: object) -> Json:
         given = {name: value for name, value in parameters.items() if value is not None}
         request = {

@@ -1,7 +1,7 @@
 """Reception: what is checked of a submission before it may go on the log, and how it goes there.
 
   1. The registered key that it names as `by` signed it.
-  2. Row and note belong together: id, type, and the wrapped key of its object, which goes into the key slot as it is.
+  2. Row and note belong together: id, type, and the wrapped keys, which go into the key slots as they are.
   3. That key may submit this type, and the time it claims has come.
   4. The log's rules hold.
   5. Its private part is the one that was signed.
@@ -23,6 +23,7 @@ from vault.formats.age import KEY_SLOT_SIZE
 from vault.formats.entry import Leaf, is_ulid
 from vault.formats.note import VerifierKey
 from vault.formats.pack import Private
+from vault.log.bucket_rule import BUCKET, REWRAP, Commitment
 from vault.log.ledger import LogReader
 from vault.log.outbox import REFUSAL, OutboxRow, fingerprint, private_fields
 from vault.log.rules import GRANTS, Lookup, Register, Rules
@@ -59,6 +60,7 @@ class Batch:
     lookup: Lookup
     start: int
     items: list[tuple[Leaf, Private]] = field(default_factory=list)
+    committed: set[str] = field(default_factory=set)  # buckets that an entry of this batch commits to
 
     @property
     def size(self) -> int:
@@ -104,6 +106,8 @@ class Reception:
         if (leaf.id, leaf.type) != (row.id, row.type):  # 2
             raise SubmissionError(why="the row in the outbox is not the one that was signed")
         _check_slot(leaf, row.key_slot)
+        if leaf.type == REWRAP and submission.body is not None and "body_header_sha256" in leaf.facts:
+            raise SubmissionError(why="the slot of its body is taken by the key that it wraps anew")
         if not self._register.permits(leaf.by, leaf.type):  # 3
             raise NotPermittedError(by=leaf.by, type=leaf.type)
         if (
@@ -119,14 +123,19 @@ class Reception:
     def seal(self, row: OutboxRow, submission: Submission) -> tuple[Leaf, Private]:
         """Check 5; gives the entry, and what lies beside the log. Raises VaultError or CanonicalError."""
         plan = submission.body
+        object_slot, body_slot = _slots(row.key_slot)
         if plan is None:
-            return submission.leaf, Private(object_slot=row.key_slot)
+            return submission.leaf, Private(body_slot=body_slot, object_slot=object_slot)
         if private_fields(row.body) is None:
             raise SubmissionError(why="its private part is gone, or holds no facts")
         commitment, stored, slot = seal_body(self._vault, row.body or {}, plan.bucket)
         if commitment.sha256 != plan.sha256:
             raise SubmissionError(why="its private part is not the one that was signed")
-        return submission.sealed_with(commitment), Private(stored, slot, row.key_slot)
+        return submission.sealed_with(commitment), Private(stored, slot, object_slot)
+
+    def commit(self, due: Commitment) -> Leaf:
+        """The entry that says which keys a bucket has; it comes before the first entry that uses the bucket."""
+        return Leaf(id=new_id(), type=BUCKET, time=stamp(utc_now()), by=self._by, facts=due.facts())
 
     def refuse(self, row: OutboxRow, cause: SealdockError) -> Leaf:
         """What is said on the log of a submission that it does not take; no word of the submission itself."""
@@ -155,9 +164,28 @@ class Reception:
 
 
 def _check_slot(leaf: Leaf, key_slot: bytes | None) -> None:
-    """An object's wrapped key is the one that was signed, to the byte; where no object is, no key is."""
-    if leaf.object is None:
+    """Wrapped keys are the ones that were signed, to the byte; where nothing is sealed or wrapped anew, none is."""
+    if (expected := _slot_digests(leaf)) is None:
         if key_slot is not None:
             raise SubmissionError(why="it brings a wrapped key and seals no object")
-    elif len(key_slot or b"") != KEY_SLOT_SIZE or sha256_hex(key_slot or b"") != leaf.object.header_sha256:
+        return
+    slots = [slot for slot in _slots(key_slot) if slot is not None]
+    if any(len(slot) != KEY_SLOT_SIZE for slot in slots) or [sha256_hex(slot) for slot in slots] != expected:
         raise SubmissionError(why="its wrapped key is not the one that was signed")
+
+
+def _slot_digests(leaf: Leaf) -> list[object] | None:
+    """Digests of the wrapped keys that an entry brings: an object's, and where it wraps one anew also a body's."""
+    if leaf.object is not None:
+        return [leaf.object.header_sha256]
+    if leaf.type != REWRAP:
+        return None
+    names = ("object_header_sha256", "body_header_sha256")
+    return [leaf.facts[name] for name in names if name in leaf.facts]
+
+
+def _slots(key_slot: bytes | None) -> tuple[bytes | None, bytes | None]:
+    """Object's and body's wrapped keys as the outbox holds them, one behind the other."""
+    if key_slot is None:
+        return None, None
+    return key_slot[:KEY_SLOT_SIZE], key_slot[KEY_SLOT_SIZE:] or None

@@ -1,7 +1,8 @@
 """vaultd: the one process that gives entries their place on the log, in order, in batches.
 
 A round: take what waits in the outbox; check each submission (vault.reception); read its object back (vault.intake);
-write the batch to the log (vault.log.writer); mark it in the database. A refused submission becomes a `refusal` entry.
+write the batch to the log (vault.log.writer); mark it in the database. A refused submission becomes a `refusal` entry;
+the first use of a bucket is preceded by a `bucket` entry (vault.log.bucket_rule).
 The log is the truth and the database follows: whatever is on the log and not in the database is entered at the next
 start, so a crash anywhere loses nothing and repeats nothing.
 
@@ -10,7 +11,9 @@ Whoever owns this process's log key can extend the log with lies and cannot chan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from heapq import merge
 from pathlib import Path
 from threading import Event
@@ -22,27 +25,33 @@ from sqlalchemy.orm import Session
 from core import log
 from core.bell import Bell, ring
 from core.canonical import CanonicalError
+from core.clock import parse_stamp
 from core.db import Database
 from vault.error import VaultError
+from vault.formats.cosignature import Cosigner
 from vault.formats.entry import Leaf
 from vault.formats.note import SigningKey
 from vault.formats.pack import Private
 from vault.intake import Intake
-from vault.log import index
+from vault.log import index, kept
+from vault.log.bucket_rule import BucketExchangedError, Commitments
 from vault.log.index import EntryRow, ReceiptRow
 from vault.log.ledger import LogReader
 from vault.log.outbox import REFUSAL, AppliedEntry, OutboxRow, Projections, RowState, settle
 from vault.log.rules import Lookup, Register, Rules
 from vault.log.submission import read_submission
-from vault.log.writer import BATCH_LIMIT, LogFullError, LogWriter
+from vault.log.writer import BATCH_LIMIT, LogFullError, LogKeyError, LogWriter
 from vault.reception import Batch, IdTakenError, Reception
-from vault.store.medium import DiskFullError, MediumError, make_immutable
+from vault.store.medium import DiskFullError, MediumError
 from vault.store.objects import Vault
+from vault.timekeeper import Jump, Timekeeper
 
 _LOG = log.get("vault.vaultd")
 IDLE_S = 1.0  # how long a missed bell can cost
 FULL_DISK_PAUSE_S = 5.0
 _OBJECTS_PER_ROUND = 64
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIMED_BY = ("vaultd", "dockd")  # a console's entry may carry the time of a browser's day
 NOT_PROJECTED = "projection failed"  # reason of a row whose entry is on the log and in no other table
 
 
@@ -60,8 +69,7 @@ class RolledBackError(VaultError):
 class Vaultd:
     """The sequencer of one vault.
 
-    `signer` is vaultd's own process key; `immutable` sets chattr +i on sealed objects
-    (they can then be deleted by nobody without CAP_LINUX_IMMUTABLE, so it is off unless asked for).
+    `signer` is vaultd's own process key; `cosigners` add lines below the log's own on every checkpoint.
     """
 
     def __init__(
@@ -74,18 +82,19 @@ class Vaultd:
         bell_path: Path,
         *,
         projections: Projections | None = None,
-        immutable: bool = False,
+        cosigners: Sequence[Cosigner] = (),
     ) -> None:
         self._vault, self._db = vault, db
-        self._log_key = log_key
+        self._log_key, self._signer, self._cosigners = log_key, signer, cosigners
         self._projections = projections or Projections()
         self._bell_path = bell_path
-        self._immutable = immutable
         self._reader = LogReader(vault)
         self._writer: LogWriter | None = None
-        self._lookup, self._register = Lookup(), Register()
+        self._lookup, self._register, self._commitments = Lookup(), Register(), Commitments()
         self._reception = Reception(vault, self._register, rules, signer.name)
         self._intake = Intake(vault, lambda: ring(bell_path))
+        self._timekeeper, self._by = Timekeeper(), signer.name
+        self._jumped: Jump | None = None  # what the log has not been told of the clock
         self._known = 0  # entries learned from the log
         self._entered = -1  # index of the last entry that the database has
 
@@ -107,8 +116,10 @@ class Vaultd:
         The database is asked first: an older copy of the vault must be noticed before anything in it is cut off.
         """
         self._check_database()
-        self._writer = LogWriter(self._vault, self._log_key)
+        self._writer = LogWriter(self._vault, self._log_key, self._cosigners)
         self._catch_up()
+        self._check_key()
+        self._jumped = self._timekeeper.start(self._newest_time())
         _LOG.info("the log is open", vault=self._vault.id, entries=self._writer.size)
 
     def close(self) -> None:
@@ -117,17 +128,21 @@ class Vaultd:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+            kept.keep_when_worth(self._reader, self._lookup, self._known, self._signer)
 
     def step(self) -> int:
         """One round; how many entries it put on the log. Raises LogWriteError, after which call `start` again."""
         if self._writer is None:
             raise RuntimeError("vaultd was not started")
         batch = Batch(self._reader, self._lookup, self._writer.size)
+        self._jumped = self._timekeeper.look() or self._jumped
+        if self._jumped:
+            batch.items.append((self._jumped.statement(self._by), Private()))
         self._fill(batch)
         if batch.items:
             self._writer.append(batch.items)
+            self._jumped = None
             self._enter(batch.start, [leaf for leaf, _ in batch.items])
-            self._make_immutable(leaf for leaf, _ in batch.items)
         return len(batch.items)
 
     def _step_with_room(self, stop: Event) -> int:
@@ -135,11 +150,23 @@ class Vaultd:
             return self.step()
         except LogFullError as cause:
             _LOG.critical("the log cannot grow", why=str(cause))
+            self._start_again(stop)
+            return 0
+
+    def _start_again(self, stop: Event) -> None:
+        """As soon as there is room: a start writes too, when it sets aside what a failed batch left."""
+        while not stop.is_set():
             if self._writer is not None:
                 self._writer.close()
             stop.wait(FULL_DISK_PAUSE_S)
-            self.start()
-            return 0
+            try:
+                self.start()
+            except OSError as cause:
+                if cause.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                    raise
+                _LOG.critical("the log cannot be opened before there is room", why=str(cause))
+            else:
+                return
 
     def _fill(self, batch: Batch) -> None:
         """Check what waits and put it, or its refusal, into the batch, until that is full."""
@@ -176,13 +203,24 @@ class Vaultd:
             sealed = submission.leaf.object
             if sealed is not None and not self._intake.is_in(row.id, sealed):
                 return False
-            batch.items.append(self._reception.seal(row, submission))
-        except (DiskFullError, MediumError) as cause:
-            _LOG.error("a submission waits for the disk", id=row.id, code=cause.code, why=str(cause))
+            entry = self._reception.seal(row, submission)
+            if not self._commit(batch, entry[0]):
+                return False
+            batch.items.append(entry)
+        except (DiskFullError, MediumError, BucketExchangedError) as cause:
+            _LOG.error("a submission waits for the vault's files", id=row.id, code=cause.code, why=str(cause))
             return False
         except (VaultError, CanonicalError) as cause:
             batch.items.append((self._reception.refuse(row, cause), Private()))
         return True
+
+    def _commit(self, batch: Batch, leaf: Leaf) -> bool:
+        """Say on the log which keys the entry's buckets have; False when that leaves the entry no room."""
+        for due in self._commitments.missing(self._vault, leaf):
+            if due.name not in batch.committed and len(batch.items) < BATCH_LIMIT:
+                batch.items.append((self._reception.commit(due), Private()))
+                batch.committed.add(due.name)
+        return len(batch.items) < BATCH_LIMIT
 
     def _settle_repeated(self, row: OutboxRow, place: int, leaf: Leaf) -> None:
         """A submission that the log has is settled again; another one under its id is refused (IdTakenError)."""
@@ -193,9 +231,21 @@ class Vaultd:
 
     def _catch_up(self) -> None:
         """Learn what is on the log and enter what the database has not seen."""
+        if not self._known:
+            self._remember()
         size = self._reader.size
         while (start := self._known) < size:
             self._enter(start, list(self._reader.leaves(start, start + BATCH_LIMIT)))
+
+    def _remember(self) -> None:
+        """What the log says up to where the database is, without reading all of it again (vault.log.kept)."""
+        self._lookup.close()
+        self._lookup, _ = kept.restore(self._reader, self._signer.verifier)
+        for place in self._lookup.noted():
+            leaf = self._reader.leaf(place)
+            self._register.take(leaf)
+            self._commitments.take(leaf)
+        self._known = self._entered + 1
 
     def _check_database(self) -> None:
         """Raises RolledBackError. The database is read first, because a log may only be ahead of it."""
@@ -206,11 +256,25 @@ class Vaultd:
             raise RolledBackError(known=last.index + 1, path=self._vault.log_path, size=size)
         self._entered = -1 if last is None else last.index
 
+    def _newest_time(self) -> datetime:
+        """The latest time among the last entries that carry this machine's clock."""
+        last = self._reader.leaves(max(0, self._known - BATCH_LIMIT), self._known)
+        return max((parse_stamp(leaf.time) for leaf in last if leaf.by in _TIMED_BY), default=EPOCH)
+
+    def _check_key(self) -> None:
+        """Raises LogKeyError once the log names a key that is to sign in the place of ours."""
+        named = self._register.verifiers.get(self._vault.origin)
+        if named not in (None, self._log_key.verifier):
+            raise LogKeyError(
+                name=self._log_key.name, expected=f"{self._vault.origin}, which was handed over"
+            )
+
     def _enter(self, start: int, leaves: Sequence[Leaf]) -> None:
         """Learn entries that are on the log, and write them into the database in one transaction."""
         self._lookup.add((start + i, leaf.id, leaf.about) for i, leaf in enumerate(leaves))
         for leaf in leaves:
             self._register.take(leaf)
+            self._commitments.take(leaf)
         self._known = start + len(leaves)
         if self._known - 1 <= self._entered:
             return
@@ -240,13 +304,6 @@ class Vaultd:
         for _, leaf in fresh:
             for subject in leaf.about if leaf.type == REFUSAL else ():
                 self._reception.reasons.pop(subject, None)
-
-    def _make_immutable(self, leaves: Iterable[Leaf]) -> None:
-        for leaf in leaves if self._immutable else ():
-            if leaf.object is not None and not make_immutable(self._vault.object_path(leaf.id)):
-                _LOG.warning("sealed objects cannot be made immutable here; the log alone guards them")
-                self._immutable = False
-                return
 
 
 def _unsealed(session: Session) -> set[str]:

@@ -6,7 +6,18 @@ from flask import Blueprint
 
 from webconsole import playback
 from webconsole.api import dock as dock_api
-from webconsole.views import cases, disclosure, dock, inbox, recording, recordings, session
+from webconsole.views import (
+    cases,
+    disclosure,
+    dock,
+    inbox,
+    receipt,
+    recording,
+    recordings,
+    session,
+    vault,
+    vault_retention,
+)
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     session.blueprint,
@@ -14,8 +25,11 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     dock.blueprint,
     recordings.blueprint,
     recording.blueprint,
+    receipt.blueprint,
     cases.blueprint,
     disclosure.blueprint,
+    vault.blueprint,
+    vault_retention.blueprint,
     playback.blueprint,
     dock_api.blueprint,
 )

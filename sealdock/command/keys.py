@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from core.errors import Exit
-from sealdock.command.option import passphrase
+from sealdock.command.found import root_secret
 from sealdock.wiring import Station
 
 
@@ -17,12 +17,17 @@ def keyd() -> None:
 
 
 @keyd.command()
-@click.option("--passphrase-file", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--passphrase-file",
+    type=click.Path(exists=True, path_type=Path),
+    help="First line is the passphrase or PIN.",
+)
 @click.pass_obj
 def unlock(settings: Path, passphrase_file: Path | None) -> None:
-    """Unlock the key process with the root's passphrase; docking never waits for it, watching does."""
-    client = Station.load(settings).keyd("console")
-    client.unlock(passphrase(passphrase_file, "Passphrase of the root key"))
+    """Unlock the key process with the root's passphrase or PIN; docking never waits for it, watching does."""
+    station = Station.load(settings)
+    secret = root_secret(station.settings.keyd.root, passphrase_file, confirm=False)
+    station.keyd("console").unlock(secret)
     click.echo("Unlocked. Footage can be watched until the key process stops.")
 
 

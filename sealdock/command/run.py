@@ -58,5 +58,7 @@ def run(settings: Path, process: str) -> None:
         "vaultd": wiring.run_vaultd,
         "dockd": wiring.run_dockd,
         "worker": wiring.run_worker,
+        "anchord": wiring.run_anchord,
+        "sealer": wiring.run_sealer,
     }
     _serve(station, runs[process])

@@ -6,11 +6,18 @@ from alembic import context
 
 from core.db import Base, UtcDateTime
 from sealdock import wiring  # noqa: F401  importing it registers every table
+from vault.log.column import GuardedBytes, GuardedJson, GuardedText, GuardedTime
+
+GUARDED = (GuardedBytes, GuardedJson, GuardedText, GuardedTime)
 
 
 def _render(kind: str, thing: object, _context: object) -> str | Literal[False]:
-    """Our column type by its own name; everything else as Alembic writes it."""
-    return "UtcDateTime()" if kind == "type" and isinstance(thing, UtcDateTime) else False
+    """Our own column types by their names; everything else as Alembic writes it."""
+    if kind != "type":
+        return False
+    if type(thing) in GUARDED:
+        return f"{type(thing).__name__}()"
+    return "UtcDateTime()" if isinstance(thing, UtcDateTime) else False
 
 
 with context.config.attributes["engine"].connect() as connection:

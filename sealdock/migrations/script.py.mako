@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 from core.db import UtcDateTime
+from vault.log.column import GuardedBytes, GuardedJson, GuardedText, GuardedTime
 ${imports if imports else ""}
 
 revision = ${repr(up_revision)}

@@ -10,6 +10,7 @@ from threading import Event, Thread
 
 import pytest
 from bureau.desk import HEVC, MP4, NOTE, PASSPHRASE, PLAYABLE, ZONE, Desk, Disclosed, Station, account
+from support.root import opener
 
 from casework.case import CaseFacts, open_case
 from casework.disclosure import request_disclosure
@@ -61,7 +62,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
     vaultd = Vaultd(
         vault, db, signers["log"], signers["vaultd"], Rules(), base / "bell", projections=projections
     )
-    keyd, stop = Keyd(vault, base / "keys", base / "keyd.sock"), Event()
+    keyd, stop = Keyd(vault, opener(vault, base / "keys"), base / "keyd.sock"), Event()
     keyd.unlock(PASSPHRASE)
     server = Thread(target=keyd.run, args=(stop,))
     server.start()

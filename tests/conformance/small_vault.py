@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,13 +18,15 @@ from vault.formats.age import (
     header_for,
     new_file_key,
     new_nonce,
+    open_header,
     seal_payload,
     sealed_size,
 )
 from vault.formats.checkpoint import Checkpoint
 from vault.formats.entry import BodyCommitment, Leaf, ObjectCommitment, pack_bundle
-from vault.formats.merkle import Frontier, Tile, bundle_path, number_path
+from vault.formats.merkle import DirectoryTiles, Frontier, Tile, bundle_path, inclusion_proof, number_path
 from vault.formats.note import SigningKey, VerifierKey
+from vault.formats.proof import Receipt
 
 TIME = "2026-11-23T06:05:04.000123Z"
 BUCKET = "A-2026-11"
@@ -55,7 +59,47 @@ class SmallVault:
             readers = [self.root.recipient, self.recovery.recipient]
             (place / "identity.age").write_bytes(encrypt_file(readers, f"{identity.text}\n".encode()))
             (place / "recipient").write_text(f"{identity.recipient.text}\n")
+            self.commit(name)
         return self.buckets[name].recipient
+
+    def commit(self, name: str) -> Leaf:
+        """The entry that binds a bucket's keys as they lie there now."""
+        place = self.path / "keys" / "buckets" / name
+        recipient = (place / "recipient").read_text().strip()
+        facts = {
+            "name": name, "recipient": recipient, "sha256": sha256_hex((place / "identity.age").read_bytes()),
+        }  # fmt: skip
+        return self.say("bucket", facts)
+
+    def say(
+        self, kind: str, facts: dict[str, object], about: tuple[str, ...] = (), by: str = "vaultd"
+    ) -> Leaf:
+        """An entry that seals nothing."""
+        leaf = Leaf(id=new_id(), type=kind, time=TIME, by=by, facts=facts, about=about)
+        self.leaves.append(leaf)
+        return leaf
+
+    def rewrap(self, index: int, name: str) -> Leaf:
+        """Wrap the keys of the recording at `index` to another bucket; old slots stay."""
+        recipient, leaf = self.bucket(name), self.leaves[index]
+        facts: dict[str, object] = {"bucket": name}
+        fresh = {}
+        for half, commitment, slot in zip(
+            ("body", "object"), (leaf.body, leaf.object), self.private[index][:2], strict=True
+        ):
+            if commitment is None:
+                fresh[half] = b""
+                continue
+            file_key = open_header(slot[:168], self.buckets[commitment.bucket])
+            fresh[half] = header_for([recipient], file_key) + slot[168:]
+            facts[f"{half}_header_sha256"] = sha256_hex(fresh[half])
+        entry = self.say("rewrap", facts, (leaf.id,), "console")
+        self.private[len(self.leaves) - 1] = (fresh["body"], fresh["object"], b"")
+        return entry
+
+    def destroy_keys(self, index: int) -> None:
+        """Zeros into both slots of an entry; `write` puts them down."""
+        self.private[index] = (b"", b"", self.private[index][2])
 
     def add(self, *, original: bytes | None = None, fields: dict[str, object] | None = None) -> Leaf:
         """One more entry; `write` puts the log down."""
@@ -74,9 +118,37 @@ class SmallVault:
         entry_id = self.leaves[index].id
         return self.path / "objects" / entry_id[-2:].lower() / f"{entry_id}.chunks"
 
+    def hand_over(self) -> SigningKey:
+        """Another log key from here on; gives the one before. Everything is written."""
+        old, new = self.log_key, SigningKey.generate(self.log_key.name)
+        leaf = self.say("key", {"name": new.name, "vkey": new.vkey, "permits": []})
+        size = len(self.leaves)
+        note = self.write().signed(old, new)
+        hashes = inclusion_proof(DirectoryTiles(self.path / "log", size), size - 1, size)
+        self._put(f"log/handover/{size}", Receipt.build(leaf, size - 1, hashes, note).raw())
+        self._put("log/policy", f"log {new.vkey}\nlog {old.vkey}\nquorum none\n".encode())
+        self.log_key = new
+        self.write()
+        return old
+
+    def anchor(self, kind: str, name: str, raw: bytes) -> None:
+        """Outside evidence over the checkpoint as it is now, and its entry; call `write` after."""
+        checkpoint = self.write()
+        note = (self.path / "log/checkpoint").read_bytes()
+        place = f"log/anchors/{checkpoint.size}"
+        suffix = {"timestamp": "tsr", "cosignature": "cosignature"}[kind]
+        self._put(f"{place}/checkpoint", note)
+        self._put(f"{place}/{name}.{suffix}", raw)
+        facts = {
+            "size": checkpoint.size, "root": b64encode(checkpoint.root).decode(), "kind": kind, "name": name,
+            "sha256": sha256_hex(raw), "at": TIME,
+        }  # fmt: skip
+        self.say("anchor", facts, by="anchord")
+
     def write(self) -> Checkpoint:
         """Bundles, tiles, slots, packs and the checkpoint over everything added so far."""
         frontier = Frontier()
+        shutil.rmtree(self.path / "log" / "tile", ignore_errors=True)  # partial tiles of an older log
         for number, start in enumerate(range(0, len(self.leaves), 256)):
             leaves = self.leaves[start : start + 256]
             self._put(
@@ -143,4 +215,5 @@ def found(path: Path) -> SmallVault:
     vault._put("log/policy", f"log {vault.log_key.vkey}\nquorum none\n".encode())
     genesis = {"format": 1, "vault": vault_id, "key": vault.log_key.vkey, **readers}
     vault.leaves.append(Leaf(id=vault_id, type="genesis", time=TIME, by="vaultd", facts=genesis))
+    vault.bucket(BUCKET)  # entry 1
     return vault

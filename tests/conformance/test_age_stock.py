@@ -25,7 +25,7 @@ from vault.formats.age import (
 )
 
 pytestmark = pytest.mark.stock
-SIZES = [0, 1, 65535, 65536, 65537, 131072, 4_194_304, 5_000_001]
+SIZES = [0, 1, 65535, 65536, 65537, 131071, 131072, 131073, 4_194_304, 5_000_001]
 Program = Callable[..., subprocess.CompletedProcess[bytes]]
 
 

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conformance.small_log import write_log
+from conformance.small_log import entry, write_log
 from conformance.small_vault import SmallVault, found
 
 from vault.formats.checkpoint import Checkpoint, parse_checkpoint
 from vault.formats.merkle import DirectoryTiles, consistency_proof, inclusion_proof, tree_root
 from vault.formats.note import SigningKey, open_note
-from vault.formats.proof import Receipt
+from vault.formats.proof import Proof, Receipt
 
 pytestmark = pytest.mark.stock
 SIZES = [1, 2, 3, 255, 256, 257, 70_000]
@@ -48,6 +48,28 @@ def test_go_accepts_log_and_every_earlier_checkpoint(
     assert said.count("are the beginning of this log") == len(earlier)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_go_accepts_our_inclusion_proofs(
+    size: int, logs: tuple[SigningKey, dict[int, Path]], run: Program, go_program: Callable[[str], str],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    key, places = logs
+    note = (places[size] / "checkpoint").read_bytes()
+    tiles = DirectoryTiles(places[size], size)
+    indices = sorted({0, 1, 2, 254, 255, 256, 65_535, 65_536, size // 2, size - 1} & set(range(size)))
+    files = []
+    for index in indices:
+        proof = Proof(index, tuple(inclusion_proof(tiles, index, size)), note, entry(index))
+        files.append(tmp_path / f"{index}.tlog-proof")
+        files[-1].write_bytes(proof.raw())
+    accepted, said = verify(run, go_program("docs/formats/verify.go"), places[size], key, *files)
+    assert accepted, said
+    assert all(entry(index).decode() in said for index in indices)
+    moved = Proof(indices[-1], tuple(inclusion_proof(tiles, indices[-1], size)), note, b"another entry")
+    files[-1].write_bytes(moved.raw())
+    assert not verify(run, go_program("docs/formats/verify.go"), places[size], key, files[-1])[0]
+
+
 def test_go_accepts_our_consistency_proofs(
     logs: tuple[SigningKey, dict[int, Path]], run: Program, go_program: Callable[[str], str]
 ) -> None:
@@ -70,7 +92,7 @@ def test_go_accepts_our_consistency_proofs(
 @pytest.fixture
 def vault(tmp_path: Path) -> SmallVault:
     vault = found(tmp_path / "vault")
-    for index in range(299):
+    for index in range(1, 299):
         vault.add(original=b"x" * index if index % 7 == 0 else None)
     vault.write()
     return vault

@@ -58,8 +58,11 @@ class House:
         self.vault = Vault.open(self.directory / "vault")
         self.keys = self.directory / "keys"
         self.bell = self.directory / "bell"
-        self.db = Database(f"sqlite:///{self.directory / 'house.db'}")
-        self.db.create_tables()
+        database = self.directory / "house.db"
+        is_new = not database.exists()
+        self.db = Database(f"sqlite:///{database}")
+        if is_new:
+            self.db.create_tables()
         self.reader = LogReader(self.vault)
         self.buffers = Buffers(2 * LANE_BYTES)
 
@@ -105,8 +108,8 @@ class House:
     def settle(self) -> None:
         """Run vaultd until nothing waits."""
         vaultd = self.vaultd()
-        vaultd.start()
         try:
+            vaultd.start()
             while self.rows(RowState.PENDING):
                 vaultd.step()
         finally:

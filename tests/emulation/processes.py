@@ -16,6 +16,7 @@ from threading import Event
 from emulation.dock import PASSPHRASE, PORTS
 
 from sealdock import wiring
+from vault.store.root import PASSPHRASE_CREDENTIAL
 
 RUNS = {
     "dockd": wiring.run_dockd,
@@ -58,7 +59,7 @@ def write_settings(root: Path) -> None:
     paths = 'vault = "vault"\nstate = "."\nkeys = "keys"\n'
     (root / "sealdock.toml").write_text(paths + dock + bays, encoding="utf-8")
     (root / "credentials").mkdir()
-    (root / "credentials" / wiring.PASSPHRASE_CREDENTIAL).write_bytes(PASSPHRASE)
+    (root / "credentials" / PASSPHRASE_CREDENTIAL).write_bytes(PASSPHRASE)
 
 
 def run_process(name: str, root: Path) -> None:

@@ -193,15 +193,13 @@ def test_a_damaged_file_table_entry_is_named_and_the_rest_is_taken(station: Stat
     assert [row.state for row in recordings(station)] == ["receipted"]
 
 
-def test_a_full_vault_takes_what_fits_and_says_what_does_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_vault_takes_what_fits_and_says_what_does_not(tmp_path: Path) -> None:
     root = tmp_path / "small"
     root.mkdir()
     run("mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(root))
     try:
-        monkeypatch.setattr("ingest.copying.RESERVE_BYTES", 8 * 1024 * 1024)
         station = Station.make(root / "station")
+        station.line.reserve_bytes = 8 * 1024 * 1024
         station.start_vaultd()
         folder = camera(tmp_path / "card", A=os.urandom(5000), B=os.urandom(40_000_000), C=os.urandom(5000))
         station.start_dockd()

@@ -14,6 +14,7 @@ import av
 import pytest
 from sqlalchemy import func, select, update
 from support.footage import SECONDS, clip
+from support.root import opener
 
 from core import jobs
 from core.clock import utc_now
@@ -123,7 +124,7 @@ def line(tmp_path: Path) -> Iterator[Line]:
     projections = Projections()
     proxies.register(projections)
     bell = tmp_path / "vaultd.bell"
-    keyd = Keyd(vault, keys, tmp_path / "keyd.sock")
+    keyd = Keyd(vault, opener(vault, keys), tmp_path / "keyd.sock")
     signer = SigningKey.read(keys / "worker.key")
     vaultd = Vaultd(
         vault, db, SigningKey.read(keys / "log.key"), SigningKey.read(keys / "vaultd.key"), Rules(), bell

@@ -23,8 +23,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     home = tmp_path_factory.mktemp("station")
     (home / "passphrase").write_text("a passphrase for one test\n")
     done = sealdock(
-        "vault", "init", home / "vault", "--keys", home / "keys", "--passphrase-file", home / "passphrase"
-    )
+        "vault", "init", home / "vault", "--keys", home / "keys", "--passphrase-file", home / "passphrase",
+        "--recovery-out", home / "recovery.key",
+    )  # fmt: skip
     assert done.returncode == Exit.YES, done.stderr
     key = next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("key "))
     return home, key
@@ -44,6 +45,15 @@ def test_help_names_every_group() -> None:
         "keyd",
         "run",
         "ingest",
+        "anchor",
+        "witness",
+        "key",
+        "retention",
+        "hold",
+        "dispose",
+        "approver",
+        "backup",
+        "fixity",
     ):
         assert f"\n  {group} " in text
 

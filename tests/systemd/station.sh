@@ -13,7 +13,8 @@ install -m 0644 ./*.service ./*.target /etc/systemd/system/
 systemd-sysusers && systemd-tmpfiles --create sealdock.conf
 install -m 0640 -g sealdock /station/sealdock.toml /etc/sealdock/sealdock.toml
 echo 'a passphrase for one minute' >/root/passphrase
-$sealdock vault init /srv/sealdock/vault --keys /etc/sealdock/keys --passphrase-file /root/passphrase
+$sealdock vault init /srv/sealdock/vault --keys /etc/sealdock/keys --passphrase-file /root/passphrase \
+  --recovery-out /root/recovery.key
 $sealdock db upgrade
 systemd-tmpfiles --create /opt/sealdock/systemd/adopt.conf
 cp -r /station/plugs /srv/plugs && chmod -R a+rX /srv/plugs
@@ -35,7 +36,7 @@ sleep_until eval 'console | grep -q 200'
 is_indexed() { [ -n "$(find /var/lib/sealdock/derived -name "*.age" | head -1)" ]; }
 sleep_until is_indexed || journalctl --no-pager -o cat -u sealdock-worker
 
-for name in keyd vaultd dockd worker console; do
+for name in keyd vaultd dockd worker console anchord sealer; do
   pid=$(systemctl show --property=MainPID --value "sealdock-$name")
   grep -E '^(Uid|CapEff|CapBnd|NoNewPrivs|Seccomp):' "/proc/$pid/status" | say "status-$name"
   systemctl show --property=NRestarts "sealdock-$name" | say "show-$name"
@@ -49,10 +50,10 @@ object=$(find /srv/sealdock/vault/objects -type f | head -1)
 slots=$(find /srv/sealdock/vault/keys/slots -type f | head -1)
 bucket=$(find /srv/sealdock/vault/keys/buckets -name identity.age | head -1)
 derived=$(find /var/lib/sealdock/derived -type f | head -1)
-for name in keyd vaultd dockd worker console; do
+for name in keyd vaultd dockd worker console anchord sealer; do
   for file in "$object" "$slots" "$bucket" "$derived" /srv/sealdock/vault/log/checkpoint \
     /var/lib/sealdock/database/sealdock.db /etc/sealdock/sealdock.toml /etc/sealdock/keys/root.age \
-    /etc/sealdock/keys/log.key /etc/sealdock/keys/{vaultd,dockd,worker,console}.key; do
+    /etc/sealdock/keys/log.key /etc/sealdock/keys/{vaultd,dockd,worker,console,anchord,sealer,bureau}.key; do
     as "$name" test -r "$file" && echo "$name reads ${file/$object/OBJECT}"
     as "$name" test -w "$file" && echo "$name writes ${file/$object/OBJECT}"
   done

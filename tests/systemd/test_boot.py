@@ -15,8 +15,8 @@ import pytest
 
 from .conftest import ROOT, SYSTEMD
 
-PROCESSES = ("keyd", "vaultd", "dockd", "worker", "console")
-CHOWN = 1 << 0  # linux/capability.h, CAP_CHOWN
+PROCESSES = ("keyd", "vaultd", "dockd", "worker", "console", "anchord", "sealer")
+CHOWN, DAC_OVERRIDE, FOWNER, LINUX_IMMUTABLE = 1 << 0, 1 << 1, 1 << 3, 1 << 9  # linux/capability.h
 PACKAGES = (
     "core", "vault", "devices", "firmware_profiles", "media", "ingest", "casework", "webconsole", "sealdock", "systemd",
 )  # fmt: skip
@@ -119,6 +119,11 @@ def saw(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("booting a machine needs root, systemd-nspawn (Debian: systemd-container) and /dev/fuse")
     place = tmp_path_factory.mktemp("machine")
     ended = boot(place / "root", *stage(place), unit="probe.service")
+    flags = subprocess.run(["lsattr", "-R", place / "srv"], capture_output=True, text=True, check=False)
+    subprocess.run(
+        ["chattr", "-R", "-f", "-i", "-a", place / "srv"], check=False
+    )  # or nobody could clear up here
+    (place / "station/out/flags").write_text(flags.stdout, encoding="utf-8")
     out = place / "station/out"
     if not (out / "log").exists():
         pytest.skip(f"no machine can be booted here: {(ended.stdout + ended.stderr)[-300:]}")
@@ -173,13 +178,17 @@ def test_every_process_is_another_user_filtered_and_without_new_privileges(
     assert {facts["Seccomp"] for facts in status.values()} == {"2"}
 
 
-def test_only_vaultd_has_a_capability_on_this_machine(status: dict[str, dict[str, str]]) -> None:
+def test_only_vaultd_and_the_sealer_have_capabilities_on_this_machine(
+    status: dict[str, dict[str, str]],
+) -> None:
     effective = {name: int(facts["CapEff"], 16) for name, facts in status.items() if name != "worker"}
     assert effective == {
         "keyd": 0,
         "vaultd": CHOWN,
         "dockd": 0,
         "console": 0,
+        "anchord": 0,
+        "sealer": LINUX_IMMUTABLE | FOWNER | DAC_OVERRIDE,
     }  # worker's hold in its own namespace
 
 
@@ -189,16 +198,27 @@ def test_files_are_within_reach_of_those_who_need_them_and_nobody_else(saw: Path
     def who(verb: str, what: str) -> set[str]:
         return {line.split()[0] for line in reach if line.split()[1:] == [verb, what]}
 
-    assert who("reads", "OBJECT") == {"vaultd", "worker", "console"}
+    assert who("reads", "OBJECT") == {"vaultd", "worker", "console", "sealer"}
     assert who("writes", "OBJECT") == set()
     assert who("writes", "SLOTS") == {"vaultd"}
-    assert who("reads", "BUCKET") == {"keyd", "vaultd", "dockd", "worker"}
+    assert who("reads", "BUCKET") == {"keyd", "vaultd", "dockd", "worker", "sealer"}
     assert who("writes", "BUCKET") == set()
-    assert who("reads", "DERIVED") == {"worker", "console", "vaultd"}
+    assert who("reads", "DERIVED") == {"worker", "console", "vaultd", "sealer"}
     assert who("writes", "/srv/sealdock/vault/log/checkpoint") == {"vaultd"}
-    assert who("writes", "/var/lib/sealdock/database/sealdock.db") == {"vaultd", "dockd", "worker", "console"}
+    assert who("writes", "/var/lib/sealdock/database/sealdock.db") == {
+        "vaultd", "dockd", "worker", "console", "anchord", "sealer",
+    }  # fmt: skip
     assert who("reads", "/etc/sealdock/keys/root.age") == {"keyd"}
     assert who("reads", "/etc/sealdock/keys/log.key") == {"vaultd"}
-    for name in ("vaultd", "dockd", "worker", "console"):
+    for name in ("vaultd", "dockd", "worker", "console", "anchord", "sealer"):
         assert who("reads", f"/etc/sealdock/keys/{name}.key") == {name}
+    assert who("reads", "/etc/sealdock/keys/bureau.key") == set()
     assert {line for line in reach if "writes /etc/" in line} == set()
+
+
+def test_what_is_sealed_is_immutable(saw: Path) -> None:
+    flags = dict(
+        reversed(line.split(maxsplit=1)) for line in read(saw, "flags").splitlines() if ".chunks" in line
+    )
+    assert len(flags) == 1
+    assert all("i" in flag for flag in flags.values())

@@ -39,11 +39,11 @@ def owners(root: Path, path: str) -> tuple[str, str, str]:
     return f"{stat.S_IMODE(found.st_mode):o}", names["passwd"][found.st_uid], names["group"][found.st_gid]
 
 
-def test_five_users_without_a_shell(root: Path) -> None:
+def test_a_user_per_process_without_a_shell(root: Path) -> None:
     lines = (root / "etc/passwd").read_text(encoding="utf-8").splitlines()
     ours = [line.split(":") for line in lines if line.startswith("sealdock-")]
     assert {row[0] for row in ours} == {
-        f"sealdock-{n}" for n in ("keyd", "vaultd", "dockd", "worker", "console")
+        f"sealdock-{n}" for n in ("keyd", "vaultd", "dockd", "worker", "console", "anchord", "sealer")
     }
     assert {row[-1] for row in ours} == {"/usr/sbin/nologin"}
 

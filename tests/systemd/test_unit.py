@@ -13,10 +13,19 @@ from core.settings import load
 
 from .conftest import PROGRAMS, SYSTEMD, verify
 
-PROCESSES = ("keyd", "vaultd", "dockd", "worker", "console")
+PROCESSES = ("keyd", "vaultd", "dockd", "worker", "console", "anchord", "sealer")
 SERVICES = [f"sealdock-{name}.service" for name in PROCESSES]
 # systemd-analyze security: 0 is shut, 10 is wide open; docs/operations/hardening.md says what is open and why
-MOST_EXPOSED = {"keyd": 0.3, "vaultd": 0.9, "dockd": 1.1, "worker": 2.0, "console": 1.2, "card@": 3.9}
+MOST_EXPOSED = {
+    "keyd": 0.3,
+    "vaultd": 0.9,
+    "dockd": 1.1,
+    "worker": 2.0,
+    "console": 1.2,
+    "anchord": 1.2,
+    "sealer": 0.9,
+    "card@": 3.9,
+}
 
 
 def directives(unit: str) -> dict[str, list[str]]:
@@ -80,19 +89,23 @@ def test_each_process_has_its_own_user_and_no_privilege(name: str) -> None:
     ]  # fmt: skip
 
 
-def test_only_the_writer_of_the_vault_has_a_capability_and_only_one() -> None:
+def test_only_the_writer_of_the_vault_and_the_sealer_have_capabilities() -> None:
     held = {name: directives(f"sealdock-{name}.service")["AmbientCapabilities"] for name in PROCESSES}
-    assert {name for name, capabilities in held.items() if capabilities} == {"vaultd"}
+    assert {name for name, capabilities in held.items() if capabilities} == {"vaultd", "sealer"}
     assert held["vaultd"] == ["CAP_CHOWN"]
+    assert held["sealer"] == ["CAP_LINUX_IMMUTABLE", "CAP_FOWNER", "CAP_DAC_OVERRIDE"]
     assert directives("sealdock-card@.service")["CapabilityBoundingSet"] == ["CAP_SYS_ADMIN"]
 
 
-def test_only_the_console_reaches_a_network() -> None:
+def test_only_the_console_and_the_asker_of_outsiders_reach_a_network() -> None:
     families = {name: directives(f"sealdock-{name}.service")["RestrictAddressFamilies"] for name in PROCESSES}
-    assert {name for name, f in families.items() if {"AF_INET", "AF_INET6"} & set(f)} == {"console"}
+    assert {name for name, f in families.items() if {"AF_INET", "AF_INET6"} & set(f)} == {
+        "console",
+        "anchord",
+    }
     assert {name for name, f in families.items() if "AF_NETLINK" in f} == {"dockd", "worker"}
     alone = {n for n in PROCESSES if directives(f"sealdock-{n}.service")["PrivateNetwork"] == ["yes"]}
-    assert alone == {"keyd", "vaultd", "worker"}
+    assert alone == {"keyd", "vaultd", "worker", "sealer"}
 
 
 def test_only_the_worker_may_make_namespaces_and_open_a_device() -> None:

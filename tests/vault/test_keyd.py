@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from crash.house import BUCKET, PASSPHRASE, House
+from support.root import opener
 
 from core.canonical import encode
 from core.clock import new_id, stamp, utc_now
@@ -37,6 +38,7 @@ from vault.log.submission import Draft
 from vault.log.writer import LogWriter
 from vault.store.keys import WrongPassphraseError, bucket_recipient
 from vault.store.objects import DisposedError, open_object
+from vault.store.root import RootMissingError
 
 CONTENT = b"footage" * 1000
 
@@ -65,7 +67,10 @@ class Guarded:
 def locked(house: House) -> Iterator[Guarded]:
     recording = house.ingest(CONTENT)
     house.settle()
-    keyd, stop = Keyd(house.vault, house.keys, house.directory / "keyd.sock"), threading.Event()
+    keyd, stop = (
+        Keyd(house.vault, opener(house.vault, house.keys), house.directory / "keyd.sock"),
+        threading.Event(),
+    )
     thread = threading.Thread(target=keyd.run, args=(stop,))
     thread.start()
     while not (house.directory / "keyd.sock").exists():
@@ -279,7 +284,7 @@ def test_a_disk_that_cannot_be_read_is_said_to_the_caller(
 
 def test_a_root_that_cannot_be_read_is_said_to_the_caller(locked: Guarded) -> None:
     (locked.house.keys / "root.age").unlink()
-    with pytest.raises(KeydUnreadableError, match=r"root\.age \(No such file"):
+    with pytest.raises(RootMissingError, match=r"no root key at .*root\.age"):
         locked.client("console").unlock(PASSPHRASE)
 
 

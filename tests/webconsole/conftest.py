@@ -14,6 +14,7 @@ import pytest
 import structlog
 from flask import Blueprint, Flask
 from flask.testing import FlaskClient
+from support.root import opener
 
 import casework.projection
 from casework.permission import Role
@@ -179,7 +180,7 @@ def station(house: House, keyring: Keyring) -> Iterator[Station]:
         context.vault, house.db, keys["log"], keys["vaultd"], Rules(), run / "vaultd.bell",
         projections=house.projections,
     )  # fmt: skip
-    keyd = Keyd(context.vault, house.settings.keys, run / "keyd.sock")
+    keyd = Keyd(context.vault, opener(context.vault, house.settings.keys), run / "keyd.sock")
     keyd._keyring = keyring
     stop = threading.Event()
     threads = [threading.Thread(target=part.run, args=(stop,)) for part in (vaultd, keyd)]

@@ -1,1 +1,1 @@
-"""Evidence from outside the station: time stamps and witness cosignatures over checkpoints, asked for, kept, checked."""
+"""Evidence from outside: time stamps and cosignatures over checkpoints, asked for, kept and checked."""

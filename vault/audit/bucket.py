@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from core.digest import sha256_hex
 from vault.audit.file import read_bounded
 from vault.audit.report import Finding, Report, reason
 from vault.error import AgeError, VaultError
@@ -14,66 +15,117 @@ _LIMIT = 64 * 1024  # bytes of one key file; a wrapped identity has two stanzas 
 
 
 class Buckets:
-    """The identities of the buckets that the reader can open, found when they are first needed."""
+    """The identities of the buckets that the reader can open, found when they are first needed. Judges nothing."""
 
-    def __init__(self, directory: Path, identities: Sequence[Identity], report: Report) -> None:
-        self._directory, self._report = directory, report
+    def __init__(self, directory: Path, identities: Sequence[Identity]) -> None:
+        self._directory = directory
         self._given = {identity.recipient.text: identity for identity in identities}
         self._known: dict[str, Identity | None] = {}
+        self._absent: dict[str, bool] = {}
+
+    @property
+    def given(self) -> Sequence[Identity]:
+        """What the reader brought."""
+        return list(self._given.values())
+
+    def is_absent(self, name: str) -> bool:
+        """Whether the bucket's directory is gone."""
+        if name not in self._absent:
+            self._absent[name] = not (self._directory / "keys" / "buckets" / name).exists()
+        return self._absent[name]
 
     def identity(self, name: str) -> Identity | None:
-        """The identity of bucket `name`, or None when no given key opens it. Takes down obligation 7."""
+        """The identity of bucket `name`, or None when no given key opens it."""
         if name not in self._known:
-            self._known[name] = self._find(name)
+            self._known[name] = self._find(name) if self._given else None
         return self._known[name]
 
     def _find(self, name: str) -> Identity | None:
-        file = f"keys/buckets/{name}"
         try:
-            raw = read_bounded(self._directory / file / "recipient", _LIMIT)
-            recipient = Recipient.parse(raw.decode("ascii", "replace"))
-            wrapped = read_bounded(self._directory / file / "identity.age", _LIMIT)
-            split_header(wrapped)
-        except (OSError, VaultError) as cause:
-            self._fail(file, reason(cause))
+            recipient, wrapped = read_bucket(self._directory, name)
+        except (OSError, VaultError):
             return None
-        if raw != f"{recipient.text}\n".encode():
-            self._fail(file, "the recipient has another spelling than it must have")
+        return self._given.get(recipient.text) or _open(self._given.values(), recipient, wrapped)
+
+
+def read_bucket(directory: Path, name: str) -> tuple[Recipient, bytes]:
+    """Recipient and wrapped identity of a bucket. Raises OSError or AgeError for what cannot be one."""
+    place = directory / "keys" / "buckets" / name
+    raw = read_bounded(place / "recipient", _LIMIT)
+    recipient = Recipient.parse(raw.decode("ascii", "replace"))
+    if raw != f"{recipient.text}\n".encode():
+        raise OSError(0, "the recipient has another spelling than it must have")
+    wrapped = read_bounded(place / "identity.age", _LIMIT)
+    split_header(wrapped)
+    return recipient, wrapped
+
+
+def check_bucket_files(
+    directory: Path, name: str, committed: tuple[str, str] | None, readers: Collection[str],
+    buckets: Buckets, report: Report,
+) -> None:  # fmt: skip
+    """7. and 9. A bucket's files against the newest entry about it: (recipient, SHA-256 of identity.age).
+
+    `readers` are the recipients that every bucket must be sealed to now.
+    """
+    file = f"keys/buckets/{name}"
+    try:
+        recipient, wrapped = read_bucket(directory, name)
+    except (OSError, VaultError) as cause:
+        report.fail(Finding(7, "verify.bucket", file, reason(cause)))
+        return
+    if committed and committed[0] != recipient.text:
+        report.fail(Finding(7, "verify.bucket", f"{file}/recipient", "its entry names another"))
+    elif committed and committed[1] != sha256_hex(wrapped):
+        report.fail(
+            Finding(7, "verify.bucket", f"{file}/identity.age", "its digest is not the one in its entry")
+        )
+    else:
+        report.counts["buckets"] += 1
+        _check_opening(file, (recipient, wrapped), readers, buckets, report)
+
+
+def _check_opening(
+    file: str, pair: tuple[Recipient, bytes], readers: Collection[str], buckets: Buckets, report: Report
+) -> None:
+    """9. A key that the bucket must be sealed to and that fails is a failure; a stranger's is a notice."""
+    given = {identity.recipient.text: identity for identity in buckets.given}
+    if not given or pair[0].text in given:
+        return
+    try:
+        opened = _open(given.values(), *pair, strict=True)
+    except AgeError as cause:
+        report.fail(Finding(7, "verify.bucket", file, reason(cause)))
+        return
+    if opened is None and set(given) & set(readers):
+        report.fail(Finding(7, "verify.bucket", file, "it is not sealed to root and recovery"))
+    elif opened is None:
+        report.note(Finding(9, "notice.not_opened", file, "none of the given keys is one of its keys"))
+
+
+class _NotAPairError(AgeError):
+    """The two halves of a bucket do not belong together."""
+
+    code = "vault.bucket_pair"
+    sentence = (
+        "Recipient and identity of this bucket are not a pair ({why}). Restore keys/buckets from a copy."
+    )
+
+
+def _open(
+    given: Iterable[Identity], recipient: Recipient, wrapped: bytes, *, strict: bool = False
+) -> Identity | None:
+    """The bucket's identity, by the first given key that opens it; None when none does. Strict raises AgeError."""
+    for identity in given:
+        try:
+            opened = Identity.parse(decrypt_file(identity, wrapped).decode("ascii", "replace"))
+            if opened.recipient.text != recipient.text:
+                raise _NotAPairError(why="recipient and identity are not a pair")
+        except NoMatchError:
+            continue
+        except AgeError:
+            if strict:
+                raise
             return None
-        self._report.counts["buckets"] += 1
-        return self._open(file, recipient, wrapped)
-
-    def _open(self, file: str, recipient: Recipient, wrapped: bytes) -> Identity | None:
-        """9. The bucket's identity. A key that the bucket must be sealed to and that fails is a failure."""
-        if recipient.text in self._given:
-            return self._given[recipient.text]
-        for identity in self._given.values():
-            try:
-                opened = Identity.parse(decrypt_file(identity, wrapped).decode("ascii", "replace"))
-            except NoMatchError:
-                if identity.recipient.text not in self._readers():
-                    continue  # another vault's, or another bucket's: the notice below says so
-                self._fail(file, "it is not sealed to root and recovery")
-                return None
-            except AgeError as cause:
-                self._fail(file, reason(cause))
-                return None
-            if opened.recipient.text == recipient.text:
-                return opened
-            self._fail(file, "recipient and identity are not a pair")
-            return None
-        if self._given:
-            why = "none of the given keys is one of its keys"
-            self._report.note(Finding(9, "notice.not_opened", file, why))
-        return None
-
-    def _readers(self) -> set[str]:
-        """Root and recovery as the vault names them; `_check_genesis` holds these files to the log."""
-        names = ("root.recipient", "recovery.recipient")
-        paths = [self._directory / "keys" / name for name in names]
-        return {
-            read_bounded(path, _LIMIT).decode("ascii", "replace").strip() for path in paths if path.is_file()
-        }
-
-    def _fail(self, file: str, why: str) -> None:
-        self._report.fail(Finding(7, "verify.bucket", file, why))
+        return opened
+    return None

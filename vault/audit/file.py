@@ -6,9 +6,14 @@ device makes the verifier wait; a read ends at its limit, so that no file fills 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import struct
 from pathlib import Path
+
+_GET_FLAGS = 0x80086601  # FS_IOC_GETFLAGS of a 64-bit Linux (linux/fs.h)
+_IMMUTABLE = 0x10  # FS_IMMUTABLE_FL
 
 
 def open_regular(path: Path, flags: int = 0) -> int:
@@ -27,3 +32,13 @@ def read_bounded(path: Path, limit: int) -> bytes:
     if len(raw) > limit:
         raise OSError(0, f"it has more than the {limit} bytes it can have")
     return raw
+
+
+def is_immutable(descriptor: int) -> bool:
+    """Whether nobody can change or remove the open file without lifting its flag; False where there is no such flag."""
+    room = bytearray(8)
+    try:
+        fcntl.ioctl(descriptor, _GET_FLAGS, room)
+    except OSError:
+        return False
+    return bool(struct.unpack_from("=I", room)[0] & _IMMUTABLE)

@@ -7,6 +7,7 @@ itself, but a policy that names a second log makes that program believe a forged
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from vault.audit.file import read_bounded
@@ -19,8 +20,11 @@ _LIMIT = 64 * 1024  # bytes; a policy with some hundred witnesses
 _BLANKS = re.compile(r"[ \t]+")  # the only white space of a policy line
 
 
-def check_policy(directory: Path, key: VerifierKey, report: Report) -> None:
-    """The policy names `key`'s log, once, and no other; takes down what is wrong."""
+def check_policy(directory: Path, keys: Sequence[VerifierKey], report: Report) -> None:
+    """The policy names the log of `keys` (oldest first) by the newest, perhaps by others of them, and no other log.
+
+    Takes down what is wrong.
+    """
     try:
         text = read_bounded(directory / POLICY_FILE, _LIMIT).decode()
     except (OSError, UnicodeDecodeError) as cause:
@@ -29,7 +33,9 @@ def check_policy(directory: Path, key: VerifierKey, report: Report) -> None:
         return
     if not text.endswith("\n"):
         report.fail(Finding(OBLIGATION, "verify.vault_file", POLICY_FILE, "it ends inside a line"))
-    elif _logs(text) != [key.vkey]:
+        return
+    named, own = _logs(text), {key.vkey for key in keys}
+    if len(set(named)) != len(named) or not {keys[-1].vkey} <= set(named) <= own:
         report.fail(Finding(OBLIGATION, "verify.key", POLICY_FILE, "it has to name this log and no other"))
 
 

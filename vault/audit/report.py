@@ -20,18 +20,24 @@ FINDINGS_KEPT = 1000  # of each kind; a wrecked vault must not fill the memory, 
 
 SENTENCES = {
     "verify.vault_file": "{where} cannot be used ({why}). It names the vault and its key; restore it.",
-    "verify.key": "{where} names another key than the one given: another vault, or a replaced key.",
+    "verify.key": "{where} names another key than the one given: another vault, or a replaced key ({why}).",
     "verify.checkpoint": "{where} does not hold ({why}). Without it nothing else could be judged.",
     "verify.bundle": "{where} was altered or lost ({why}). The log no longer says what was signed.",
     "verify.tile": "{where} was altered or lost ({why}). Restore it; what lies below it cannot be proven.",
     "verify.root": "{where}: the entries do not lead to the signed root ({why}).",
     "verify.entry": "{where} is not an entry that this log may hold ({why}).",
+    "verify.handover": "{where} does not lead from one log key to the next ({why}). Restore it from a copy.",
     "verify.against": "{where} is no beginning of this log ({why}). Another log's, or history was rewritten.",
     "verify.object": "{where} was altered or lost ({why}). It is not what was sealed; restore it.",
     "verify.slot": "{where} was altered or lost ({why}). What it locks cannot be opened; restore it.",
     "verify.bucket": "{where} was altered or lost ({why}). Nothing sealed to it can be opened; restore it.",
     "verify.pack": "{where} was altered or lost ({why}). It holds private parts of entries; restore it.",
     "verify.plaintext": "{where} is not what the entry says ({why}).",
+    "verify.id": "{where} has the id of an earlier entry ({why}). Which of them is meant cannot be told.",
+    "verify.history": "{where} cannot be, after what the log says before it ({why}).",
+    "verify.destroyed": "{where} is still there ({why}). The certificate of destruction is not true.",
+    "notice.unknown_file": "{where} is nothing that a vault holds. It is no evidence; find out who put it there.",
+    "notice.approval": "{where}: the personal approvals were not checked ({why}).",
     "notice.extra_object": "{where} is not on the log. It is no evidence; find out who put it there.",
     "notice.pack_tail": "{where} has bytes beyond the last entry. vaultd removes them when it starts.",
     "notice.not_opened": "{where}: its contents were not opened and compared ({why}).",
@@ -87,6 +93,10 @@ class Report:
     failure_count: int = 0
     notice_count: int = 0
     counts: Counter[str] = field(default_factory=Counter)
+    founding_key: VerifierKey | None = None  # the one that genesis names; another than `key` after a handover
+    since: int = 0  # entries that an earlier checkpoint stands for and that were not judged again
+    resumed: str | None = None  # when the earlier run stopped whose results stand for the first objects
+    window: str | None = None  # what the machine's owner could have rewritten, as a sentence
 
     @property
     def ok(self) -> bool:
@@ -110,11 +120,14 @@ class Report:
         """The outcome in one sentence, in English."""
         if not self.ok:
             return f"Failures: {self.failure_count}. Do not rely on this vault until each is explained."
+        judged = f"All {self.size} entries"
+        if self.since:
+            judged = f"The log extends the earlier one of {self.since} entries, and all {self.size - self.since} since"
         if self.trust is Trust.CONFIRMED:
-            return f"All {self.size} entries and everything they seal are as they were signed."
+            return f"{judged} and everything they seal are as they were signed."
         key = self.key.vkey if self.key else ""
         return (
-            f"All {self.size} entries are consistent under the key {key}, which only the vault itself names "
+            f"{judged} are consistent under the key {key}, which only the vault itself names "
             "and nothing here confirms. Check again with the key that the bureau published."
         )
 
@@ -130,6 +143,14 @@ class Report:
         if len(self.notices) < FINDINGS_KEPT:
             self.notices.append(finding)
 
+    def absorb(self, part: Report) -> None:
+        """Take over what was found about a part of the vault."""
+        self.counts.update(part.counts)
+        self.failures += part.failures[: FINDINGS_KEPT - len(self.failures)]
+        self.notices += part.notices[: FINDINGS_KEPT - len(self.notices)]
+        self.failure_count += part.failure_count
+        self.notice_count += part.notice_count
+
     def to_json(self) -> dict[str, Any]:
         """The whole report, for `--json`."""
         head = self.checkpoint
@@ -139,6 +160,7 @@ class Report:
             "checkpoint": head and {
                 "origin": head.origin, "size": head.size, "root": b64encode(head.root).decode(),
             },
+            "since": self.since, "resumed": self.resumed, "window": self.window,
             "counts": dict(self.counts),
             "failure_count": self.failure_count, "failures": [one.to_json() for one in self.failures],
             "notice_count": self.notice_count, "notices": [one.to_json() for one in self.notices],

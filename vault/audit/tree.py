@@ -7,7 +7,7 @@ altered file is named as itself, and those above and below it are not blamed. Me
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -32,36 +32,59 @@ _ROOM = 2 + ENTRY_LIMIT  # bytes of one entry in a bundle, at most
 _DIFFERS = "it differs from the entries"
 Hashes = tuple[bytes, ...]
 Span = tuple[int, int]  # first and last byte
+Split = Callable[[bytes], list[bytes]]
 
 
 class TreeAudit:
-    """Walks the log once; `bundles` yields the entries that nothing in the tree contradicts."""
+    """Walks the log once from bundle `start` on, whose tiles below the signed root stand for everything before it."""
 
-    def __init__(self, log: Path, checkpoint: Checkpoint, report: Report) -> None:
+    def __init__(self, log: Path, checkpoint: Checkpoint, report: Report, start: int = 0) -> None:
         self._log, self._size, self._root, self._report = log, checkpoint.size, checkpoint.root, report
         self._edge: list[list[bytes]] = []  # believed hashes of the unfinished tile of each level
         self._named: set[tuple[int, int]] = set()  # tiles already blamed
         self._stored = lru_cache(_TILES_KEPT)(self._read_tile)
+        self.numbers = range(start, -(-self._size // TILE_WIDTH))
+        self._begin_at(start)
 
     def bundles(self) -> Iterator[tuple[int, list[bytes | None]]]:
         """Number and entries of each bundle in order; None in the place of an entry that the tree contradicts.
 
         Has to be exhausted: the root is compared at the end, and until then the tree vouches for nothing.
         """
-        for number in range(-(-self._size // TILE_WIDTH)):
-            width = width_at(self._size, 0, number)
-            entries = self._read_bundle(number, width)
-            computed = tuple(leaf_hash(entry) for entry in entries) if entries is not None else None
-            settle = self._settle if width == TILE_WIDTH else self._settle_edge
-            believed = settle(0, number, computed)
-            yield number, self._vouched(number, entries or [], computed or (), believed or (), width)
-            self._rise(0, number, believed)
-        self._close()
+        for number in self.numbers:
+            yield number, self.examine(number)
+        self.close()
+
+    def accept(self, number: int, root: bytes) -> None:
+        """Take the next bundle, found to agree with its tile; `root` is the tile's."""
+        self._raise(0, number, root)
+
+    def examine(self, number: int) -> list[bytes | None]:
+        """Take the next bundle, whatever is wrong with it; gives its entries as `bundles` does."""
+        width = width_at(self._size, 0, number)
+        entries = self._read_bundle(number, width)
+        computed = tuple(leaf_hash(entry) for entry in entries) if entries is not None else None
+        settle = self._settle if width == TILE_WIDTH else self._settle_edge
+        believed = settle(0, number, computed)
+        vouched = self._vouched(number, entries or [], computed or (), believed or (), width)
+        self._rise(0, number, believed)
+        return vouched
+
+    def _begin_at(self, start: int) -> None:
+        """The edge of the first `start` bundles, from the stored tiles; a false one fails at the root."""
+        level, count = 1, start
+        while count:
+            number, width = divmod(count, TILE_WIDTH)
+            stored = self._stored(level, number) if width else ()
+            if stored is None:
+                self._fail_tile(level, number, "it is missing or has the wrong length")
+            self._extend(level, (stored or [bytes(HASH_SIZE)] * width)[:width])
+            level, count = level + 1, number
 
     def _read_bundle(self, number: int, width: int) -> list[bytes] | None:
         path = bundle_path(number, width)
         try:
-            entries = unpack_bundle(read_bounded(self._log / path, width * _ROOM))
+            entries = self._start_of(bundle_path(number), width, unpack_bundle, _ROOM)
         except (OSError, EntryError) as cause:
             self._fail("verify.bundle", path, reason(cause))
             return None
@@ -77,11 +100,26 @@ class TreeAudit:
         if not width:
             return None
         try:
-            raw = read_bounded(self._log / tile_path(level, number, width), width * HASH_SIZE)
+            hashes = self._start_of(tile_path(level, number), width, _hashes, HASH_SIZE)
         except OSError:
             return None
-        hashes = tuple(raw[i : i + HASH_SIZE] for i in range(0, len(raw), HASH_SIZE))
-        return hashes if len(raw) == width * HASH_SIZE else None
+        whole = len(hashes) == width and len(hashes[-1]) == HASH_SIZE
+        return tuple(hashes) if whole else None
+
+    def _start_of(self, full: str, width: int, split: Split, room: int) -> list[bytes]:
+        """The first `width` parts of a tile or bundle. Raises OSError or EntryError.
+
+        While a log is at work a wider file may have taken the place of a partial one: it starts with it.
+        """
+        partials = self._log / f"{full}.p"
+        path = partials / str(width) if width < TILE_WIDTH else self._log / full
+        try:
+            return split(read_bounded(path, width * room))
+        except FileNotFoundError:
+            wider = [int(one.name) for one in partials.glob("*") if one.name.isdecimal()]
+            wider = sorted(one for one in wider if width < one < TILE_WIDTH)
+            path = partials / str(wider[0]) if wider else self._log / full
+            return split(read_bounded(path, TILE_WIDTH * room))[:width]
 
     def _parent(self, level: int, number: int) -> bytes | None:
         hashes = self._stored(level + 1, number // TILE_WIDTH)
@@ -133,7 +171,11 @@ class TreeAudit:
             self._extend(level, believed or ())
             return
         lost = self._parent(level, number) or bytes(HASH_SIZE)
-        above = self._extend(level + 1, [root_of(believed) if believed else lost])
+        self._raise(level, number, root_of(believed) if believed else lost)
+
+    def _raise(self, level: int, number: int, root: bytes) -> None:
+        """Hand the root of a full tile up."""
+        above = self._extend(level + 1, [root])
         if len(above) < TILE_WIDTH:
             return
         computed = tuple(above)
@@ -156,7 +198,7 @@ class TreeAudit:
                 below = number * TILE_WIDTH + offset
                 self._fail_tile(level - 1, below, "it and what lies below it were replaced")
 
-    def _close(self) -> None:
+    def close(self) -> None:
         """The partial tiles on the right edge, and the root."""
         holds = Frontier(self._size, self._edge).root() == self._root
         places = [(level, self._size >> 8 * (level + 1)) for level in range(len(self._edge))]
@@ -193,6 +235,10 @@ class TreeAudit:
     ) -> None:
         first, last = span or (None, None)
         self._report.fail(Finding(OBLIGATION, code, f"log/{path}", why, entry, first, last))
+
+
+def _hashes(raw: bytes) -> list[bytes]:
+    return [raw[i : i + HASH_SIZE] for i in range(0, len(raw), HASH_SIZE)]
 
 
 def _difference(stored: Hashes, right: Hashes) -> Span | None:

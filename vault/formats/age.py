@@ -14,6 +14,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from secrets import token_bytes
 
 from cryptography.exceptions import InvalidTag
@@ -109,7 +110,7 @@ class Recipient:
     @classmethod
     def parse(cls, text: str) -> Recipient:
         """Read `age1...`. Raises KeyTextError or Bech32Error."""
-        return cls(_key_bytes(text, "age", "recipient"))
+        return _recipient(text)
 
     @property
     def text(self) -> str:
@@ -123,6 +124,12 @@ class Recipient:
         wrap_key = _wrap_key(ephemeral.exchange(self._key), share, self.public)
         body = ChaCha20Poly1305(wrap_key).encrypt(_ZERO_NONCE, file_key, None)
         return b"-> X25519 %s\n%s\n" % (_encode(share), _encode(body))
+
+
+@lru_cache(64)
+def _recipient(text: str) -> Recipient:
+    """Each body of a batch goes to the same bucket or two; a recipient is public and never changes."""
+    return Recipient(_key_bytes(text, "age", "recipient"))
 
 
 class Identity:

@@ -181,6 +181,7 @@ class PayloadReader(io.RawIOBase):
             self.size = plain_size(stored, name)
             self._chunks = -(-stored // SEALED_CHUNK_SIZE)
             self._cipher = ChaCha20Poly1305(payload_key(file_key, nonce))
+            self._ahead_index = -1  # chunk that lies sealed behind the first one in the buffer
             self._sealed = memoryview(bytearray(min(_READ_AHEAD, self._chunks) * SEALED_CHUNK_SIZE))
             self._held, self._held_index = memoryview(bytearray(min(CHUNK_SIZE, self.size))), -1
             self._hold(self._chunks - 1)
@@ -227,8 +228,8 @@ class PayloadReader(io.RawIOBase):
             if whole and index != self._held_index:
                 taken = self._read_whole(index, target[done : done + min(whole, _READ_AHEAD) * CHUNK_SIZE])
             else:
-                self._hold(index)
                 taken = min(wanted - done, CHUNK_SIZE - skip)
+                self._hold(index, ahead=taken < wanted - done)
                 target[done : done + taken] = self._held[skip : skip + taken]
             done += taken
             self._position += taken
@@ -249,17 +250,24 @@ class PayloadReader(io.RawIOBase):
                 held[:] = bytes(len(held))
         super().close()
 
-    def _hold(self, index: int) -> None:
-        """Keep chunk `index` decrypted, for reads that want only part of it."""
+    def _hold(self, index: int, *, ahead: bool = False) -> None:
+        """Keep chunk `index` decrypted, for reads that want only part of it; `ahead` fetches the next one with it."""
         if index == self._held_index:
             return
         self._held_index = -1
         size = min(CHUNK_SIZE, self.size - index * CHUNK_SIZE)
-        sealed = self._fetch(index, size + TAG_SIZE)
+        sealed = self._take_ahead(index, size + TAG_SIZE) or self._fetch(index, size + TAG_SIZE, ahead=ahead)
         _open_chunk(
             self._cipher, index, sealed, self._held[:size], final=index == self._chunks - 1, name=self.name
         )
         self._held_index = index
+
+    def _take_ahead(self, index: int, size: int) -> memoryview | None:
+        """The sealed chunk when the last fetch brought it along whole; it is given out once."""
+        if index != self._ahead_index:
+            return None
+        self._ahead_index = -1
+        return self._sealed[SEALED_CHUNK_SIZE : SEALED_CHUNK_SIZE + size]
 
     def _read_whole(self, index: int, target: memoryview) -> int:
         """Decrypt full chunks straight into the caller's buffer."""
@@ -272,9 +280,18 @@ class PayloadReader(io.RawIOBase):
             _open_chunk(self._cipher, index + i, piece, out, final=final, name=self.name)
         return len(target)
 
-    def _fetch(self, index: int, size: int) -> memoryview:
+    def _stored_end(self, chunks: int) -> int:
+        return min(chunks * SEALED_CHUNK_SIZE, self.size + self._chunks * TAG_SIZE)
+
+    def _fetch(self, index: int, size: int, *, ahead: bool = False) -> memoryview:
         first = index * SEALED_CHUNK_SIZE
         view, got = self._sealed[:size], 0
+        self._ahead_index = -1
+        if ahead and index + 1 < self._chunks:
+            both = self._sealed[: self._stored_end(index + 2) - first]
+            if os.preadv(self._descriptor, [both], self._start + first) == len(both):
+                self._ahead_index = index + 1
+                return view
         while got < size:
             count = os.preadv(self._descriptor, [view[got:]], self._start + first + got)
             if not count:

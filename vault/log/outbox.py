@@ -17,19 +17,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import JSON, Index, delete, select
+from sqlalchemy import Index, delete, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from core import bell, log
 from core.canonical import Json
 from core.clock import utc_now
-from core.db import Base, UtcDateTime
+from core.db import Base
 from core.digest import sha256_hex
 from core.errors import Exit
 from vault.error import VaultError
-from vault.formats.entry import Leaf
+from vault.formats.entry import Leaf, is_ulid
 from vault.formats.note import SigningKey
+from vault.log.column import GuardedBytes, GuardedJson, GuardedText, GuardedTime
 from vault.log.submission import Draft, exact
 
 _LOG = log.get("vault.outbox")
@@ -67,23 +68,24 @@ class RowState(StrEnum):
 class OutboxRow(Base):
     """One submission. `seq` is the order of submitting.
 
-    `body` (the salted plaintext) and `key_slot` are there while it waits, and in no other state.
+    `body` (the salted plaintext) and `key_slot` are there while it waits, and in no other state. The columns are
+    guarded (vault.log.column): noise in one row is that row's matter, and stops no other submission.
     """
 
     __tablename__ = "outbox"
     __table_args__ = (Index("ix_outbox_waiting", "state", "seq"), {"sqlite_autoincrement": True})
 
     seq: Mapped[int] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(unique=True)
-    type: Mapped[str]
-    note: Mapped[str]
-    body: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
-    key_slot: Mapped[bytes | None]
-    state: Mapped[str] = mapped_column(default=RowState.PENDING)
+    id: Mapped[str] = mapped_column(GuardedText, unique=True)
+    type: Mapped[str] = mapped_column(GuardedText)
+    note: Mapped[str] = mapped_column(GuardedText)
+    body: Mapped[Json | None] = mapped_column(GuardedJson)
+    key_slot: Mapped[bytes | None] = mapped_column(GuardedBytes)
+    state: Mapped[str] = mapped_column(GuardedText, default=RowState.PENDING)
     entry_index: Mapped[int | None]
-    reason: Mapped[str] = mapped_column(default="")
-    made_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    sequenced_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    reason: Mapped[str] = mapped_column(GuardedText, default="")
+    made_at: Mapped[datetime] = mapped_column(GuardedTime)
+    sequenced_at: Mapped[datetime | None] = mapped_column(GuardedTime)
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,7 @@ def settle(session: Session, entries: Iterable[tuple[int, Leaf]]) -> list[Settle
         select(OutboxRow).where(OutboxRow.id.in_(named), OutboxRow.state != RowState.SEQUENCED)
     )
     done = [(row, *named[row.id]) for row in rows.all() if _settle_one(row, *named[row.id])]
+    done += _settle_nameless(session, [one for one in named.values() if _is_nameless(one[1])])
     return [Settled(row, AppliedEntry(leaf, _let_go(row), index)) for row, index, leaf in done]
 
 
@@ -225,6 +228,25 @@ def _let_go(row: OutboxRow) -> Json | None:
 
 def _submission_of(leaf: Leaf) -> str:
     return leaf.about[0] if leaf.type == REFUSAL and leaf.about else leaf.id
+
+
+def _is_nameless(leaf: Leaf) -> bool:
+    """Whether it refuses a row whose id no entry can name."""
+    return leaf.type == REFUSAL and not leaf.about
+
+
+def _settle_nameless(session: Session, refusals: list[tuple[int, Leaf]]) -> list[tuple[OutboxRow, int, Leaf]]:
+    """Rows whose id is noise are found by their fingerprint; or each round would refuse them again, for ever."""
+    if not refusals:
+        return []
+    waiting = session.execute(select(OutboxRow.seq, OutboxRow.id).where(OutboxRow.state == RowState.PENDING))
+    strange = [seq for seq, row_id in waiting if not is_ulid(row_id)]
+    done = []
+    for row in session.scalars(select(OutboxRow).where(OutboxRow.seq.in_(strange))).all():
+        for index, leaf in refusals:
+            if row.state == RowState.PENDING and _settle_one(row, index, leaf):
+                done.append((row, index, leaf))
+    return done
 
 
 def _settle_one(row: OutboxRow, index: int, leaf: Leaf) -> bool:

@@ -10,13 +10,17 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
 from typing import Protocol
 
 from vault.formats.entry import Leaf
 from vault.formats.note import VerifierKey
 from vault.log.outbox import RefusedError
 
+NOTED = frozenset({"key", "bucket"})  # types of entry that vaultd reads again at every start, to learn from
+_ROWS_AT_ONCE = 8192
 INGEST = "ingest"  # the one type of entry that seals an object
 
 
@@ -111,30 +115,53 @@ class Register:
 
 
 class Lookup:
-    """Where ids and subjects stand on the log; made from the log at every start and kept by vaultd alone.
+    """Where ids and subjects stand on the log; made from the log or from a kept copy (vault.log.kept) at every start.
 
-    It lives in a private SQLite file that the library unlinks as it opens it, so memory stays flat however long the
-    log is and nobody else can write in it.
+    It lives in a private SQLite file that is unlinked as it is opened, so memory stays flat however long the log is
+    and nobody else can write in it.
     """
 
-    def __init__(self) -> None:
-        self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    def __init__(self, private: Path | None = None) -> None:
+        """Empty, or what a file of this process holds already; its name goes away here."""
+        self._table = sqlite3.connect(private or "", isolation_level=None, check_same_thread=False)
         self._table.executescript(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
-            "CREATE TABLE place(id TEXT PRIMARY KEY, at INTEGER) WITHOUT ROWID;"
-            "CREATE TABLE subject(id TEXT, at INTEGER, PRIMARY KEY(id, at)) WITHOUT ROWID;"
+            "CREATE TABLE IF NOT EXISTS place(id TEXT PRIMARY KEY, at INTEGER) WITHOUT ROWID;"
+            "CREATE TABLE IF NOT EXISTS subject(id TEXT, at INTEGER, PRIMARY KEY(id, at)) WITHOUT ROWID;"
+            "CREATE TABLE IF NOT EXISTS noted(at INTEGER PRIMARY KEY);"
         )
+        if private is not None:
+            private.unlink()
 
     def add(self, entries: Iterable[tuple[int, str, Iterable[str]]]) -> None:
-        """Take (index, id, subjects) of entries that are on the log."""
+        """Take (index, id, subjects) of entries that are on the log; thousands at once cost the least."""
+        waiting = iter(entries)
         self._table.execute("BEGIN")
-        for index, entry_id, about in entries:
-            with suppress(sqlite3.IntegrityError):  # a refused id is about itself; the first place counts
-                self._table.execute("INSERT INTO place VALUES (?, ?)", (entry_id, index))
+        while part := list(islice(waiting, _ROWS_AT_ONCE)):
+            # a refused id is about itself; the first place counts
             self._table.executemany(
-                "INSERT OR IGNORE INTO subject VALUES (?, ?)", [(subject, index) for subject in about]
+                "INSERT OR IGNORE INTO place VALUES (?, ?)",
+                [(entry_id, index) for index, entry_id, _ in part],
+            )
+            self._table.executemany(
+                "INSERT OR IGNORE INTO subject VALUES (?, ?)",
+                [(subject, index) for index, _, about in part for subject in about],
             )
         self._table.execute("COMMIT")
+
+    def note(self, indices: Iterable[int]) -> None:
+        """Remember entries that have to be read again at every start (NOTED)."""
+        self._table.executemany("INSERT OR IGNORE INTO noted VALUES (?)", [(index,) for index in indices])
+
+    def noted(self) -> list[int]:
+        """What `note` was given, oldest first."""
+        return [int(row[0]) for row in self._table.execute("SELECT at FROM noted ORDER BY at")]
+
+    def copy_to(self, path: Path) -> None:
+        """Write everything to a new file; not durable yet."""
+        with closing(sqlite3.connect(path)) as target:
+            target.execute("PRAGMA synchronous=OFF")
+            self._table.backup(target)
 
     def find(self, entry_id: str) -> int | None:
         """The index of an entry, or None."""
@@ -155,3 +182,8 @@ def skim(raw: bytes) -> tuple[str, tuple[str, ...]]:
     """Id and subjects of an entry that this log already holds, without checking it again."""
     value = json.loads(raw)
     return value["id"], tuple(value.get("about", ()))
+
+
+def skim_type(raw: bytes) -> str:
+    """The type of an entry that this log already holds: its spelling ends with type and version."""
+    return raw[raw.rindex(b'"type":"') + 8 : raw.rindex(b'","v":')].decode()

@@ -20,9 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from core import log
+from core.clock import utc_now
 from core.durable import fsync_directory, replace
 from vault.error import VaultError
 from vault.formats.checkpoint import Checkpoint
+from vault.formats.cosignature import Cosigner
 from vault.formats.entry import Leaf
 from vault.formats.merkle import TILE_WIDTH, Frontier, Tile, leaf_hash
 from vault.formats.note import SigningKey
@@ -33,6 +36,7 @@ from vault.log.ledger import LogReader
 from vault.store.objects import Vault
 
 BATCH_LIMIT = TILE_WIDTH  # so that a batch touches two bundles at most, and recovery knows where to look
+_LOG = log.get("vault.writer")
 _FSYNCS_AT_ONCE = 6  # a journalling file system commits waiting fsyncs together
 
 
@@ -88,15 +92,17 @@ class Appended:
 class LogWriter:
     """The one writer of a log. Memory is its right edge, however long the log is."""
 
-    def __init__(self, vault: Vault, key: SigningKey) -> None:
+    def __init__(self, vault: Vault, key: SigningKey, cosigners: Sequence[Cosigner] = ()) -> None:
         """Take the lock, check the right edge against the checkpoint, cut off what no checkpoint covers.
 
+        `cosigners` add their lines to every checkpoint, below the log's own (ML-DSA-44, SM2); one that fails leaves
+        its line out and an error in the program's log, because evidence must not wait for an extra signature.
         Raises SecondWriterError, LogKeyError, NoCheckpointError, LogDamagedError, PackError or TileError.
         """
         if key.verifier != vault.verifier:
             raise LogKeyError(name=key.name, expected=vault.verifier.name)
         self.vault = vault
-        self._key = key
+        self._key, self._cosigners = key, tuple(cosigners)
         self._lock = _lock(vault.log_path)
         self._disk = ThreadPoolExecutor(_FSYNCS_AT_ONCE, thread_name_prefix="log-fsync")
         try:
@@ -147,9 +153,19 @@ class LogWriter:
             files.tiles(filled, state.frontier)
             files.make_durable(self._disk)
         checkpoint = Checkpoint(self.vault.origin, state.frontier.size, state.frontier.root())
-        note = checkpoint.signed(self._key)
+        note = checkpoint.signed(self._key) + self._cosigned(checkpoint.text())
         replace(self.vault.log_path / "checkpoint", note)
         return checkpoint, note
+
+    def _cosigned(self, text: str) -> bytes:
+        """The further lines of a checkpoint; whoever knows none of their keys passes them over (signed-note)."""
+        lines, at = list[bytes](), utc_now()
+        for cosigner in self._cosigners:
+            try:
+                lines.append(cosigner.line(text, at))
+            except VaultError as cause:
+                _LOG.error("a checkpoint lacks a further signature", key=cosigner.vkey, why=str(cause))
+        return b"".join(lines)
 
     def _recover(self) -> Edge:
         head = self.vault.log_path / "checkpoint"

@@ -24,7 +24,15 @@ from core import log
 from core.clock import new_id
 from core.digest import Sha256, sha256_hex
 from core.durable import fsync_directory
-from vault.formats.age import ChunkSealer, Recipient, header_for, new_file_key, new_nonce, sealed_size
+from vault.formats.age import (
+    CHUNK_SIZE,
+    ChunkSealer,
+    Recipient,
+    header_for,
+    new_file_key,
+    new_nonce,
+    sealed_size,
+)
 from vault.store.keys import bucket_recipient
 from vault.store.medium import PAGE, Buffers, DiskFullError, MediumError, PartFile, drop_quietly
 from vault.store.objects import Vault
@@ -44,6 +52,9 @@ __all__ = [
 ]  # fmt: skip
 
 _LOG = log.get("vault.deposit")
+_PIECE = (
+    4 * CHUNK_SIZE
+)  # sealed and hashed at a time: what the cipher wrote is still in the cache for the hash
 
 
 @dataclass(frozen=True)
@@ -156,10 +167,13 @@ class Sealing:
 
     def seal(self, plain: memoryview, room: memoryview, *, final: bool) -> int:
         """Stage two: seal into `room` behind the carried tail; gives the whole pages that may be written."""
-        start = len(self._tail)
-        room[:start] = self._tail
-        end = start + self._sealer.seal(plain, room[start:], final=final)
-        self._stored.update(room[start:end])
+        end = len(self._tail)
+        room[:end] = self._tail
+        for start in range(0, len(plain) or 1, _PIECE):
+            piece, place = plain[start : start + _PIECE], end
+            last = final and start + len(piece) == len(plain)
+            end += self._sealer.seal(piece, room[place:], final=last)
+            self._stored.update(room[place:end])
         whole = end // PAGE * PAGE
         if not final:
             self._tail = bytes(room[whole:end])

@@ -1,9 +1,9 @@
 """Derivatives: posters, thumbnails, proxies and the like, encrypted in their parent's bucket, outside the object store.
 
 Invariants: a derivative names its parent for ever; it is an ordinary age file whose key is wrapped to the
-bucket of its parent, so it dies with the parent's bucket; what it is and what it digests to stands beside it
-in a note signed by the worker. Derivatives are a cache: a lost or damaged one is made again, and writing one
-again replaces it whole.
+bucket that its parent lies in at the time, so it dies with the parent's bucket; what it is and what it digests
+to stands beside it in a note signed by the worker. Derivatives are a cache: a lost or damaged one is made again,
+and writing one again replaces it whole.
 
 Whoever owns this directory can delete derivatives and cannot show a false one: the note's signature and
 digests fail.
@@ -106,7 +106,7 @@ class DerivedStore:
             raise NoDerivativeError(rendition=rendition, parent=parent.id, why="it cannot have one")
         place = self._path(parent.id, rendition)
         make_directory(place.parent)
-        recipient = Recipient.parse(bucket_recipient(self._vault, parent.object.bucket))
+        recipient = Recipient.parse(bucket_recipient(self._vault, self._bucket(parent)))
         file_key, nonce = new_file_key(), new_nonce()
         slot = header_for([recipient], file_key) + nonce
         digest, size = self._seal(place, slot, ChunkSealer(file_key, nonce), chunks)
@@ -169,6 +169,10 @@ class DerivedStore:
         if place.is_dir():
             shutil.rmtree(place)
             fsync_directory(place.parent)
+
+    def _bucket(self, parent: Leaf) -> str:
+        """Where the parent's keys lie now: a derivative must not outlive them, nor end before them."""
+        return self._vault.wrappings.of(0, parent)[0].bucket
 
     def _path(self, parent_id: str, rendition: str) -> Path:
         if not is_ulid(parent_id) or not _RENDITION.match(rendition):

@@ -16,13 +16,11 @@ from pathlib import Path
 from secrets import token_hex
 from threading import Lock
 
-import pyrage
-
 from core.canonical import CanonicalError, Json, decode, encode
 from core.digest import sha256_hex
 from core.durable import create_once, fsync_directory
 from core.errors import Exit
-from vault.error import VaultError
+from vault.error import AgeError, VaultError
 from vault.formats.age import (
     HEADER_SIZE,
     Identity,
@@ -39,8 +37,16 @@ from vault.formats.age import (
 from vault.formats.entry import BodyCommitment, Leaf, check_bucket
 from vault.store.medium import explained
 from vault.store.objects import Vault
+from vault.store.root import ROOT_FILE, PassphraseRoot, RootError, WrongPassphraseError
 
-ROOT_FILE = "root.age"
+__all__ = [
+    "BODY_LIMIT", "IDENTITY_FILE", "ORDINARY", "RECOVERY_RECIPIENT", "ROOT_FILE", "ROOT_RECIPIENT", "BodyError",
+    "BodyLimitError", "Keyring", "NoBucketError", "WrongPassphraseError", "WrongRootError", "bucket_directory",
+    "bucket_for", "bucket_names", "bucket_recipient", "check_body_size", "ensure_bucket", "open_body", "seal_body",
+    "vault_recipients",
+]  # fmt: skip
+
+IDENTITY_FILE = "identity.age"
 ROOT_RECIPIENT = "root.recipient"
 RECOVERY_RECIPIENT = "recovery.recipient"
 BODY_LIMIT = (
@@ -50,12 +56,13 @@ ORDINARY = "A"  # the retention class of recordings until somebody says otherwis
 _SETTLED: set[Path] = set()  # buckets whose names this process has made durable
 
 
-class WrongPassphraseError(VaultError):
-    """The root cannot be opened with what was typed."""
+class WrongRootError(RootError):
+    """An identity that opens, and is not this vault's."""
 
-    code = "vault.passphrase"
+    code = "vault.wrong_root"
     sentence = (
-        "The passphrase does not open {path}. Nothing was unlocked; try again, or use the recovery key."
+        "This key is neither the root nor a recovery key of this vault. Nothing was unlocked; after a rotation only "
+        "the new root opens it, and the recovery key always does."
     )
     exit_code = Exit.NO
 
@@ -103,7 +110,7 @@ def ensure_bucket(vault: Vault, name: str) -> str:
     DiskFullError or MediumError.
     """
     check_bucket(name)
-    place = _bucket_path(vault, name)
+    place = bucket_directory(vault, name)
     try:
         if not place.is_dir():
             _make_bucket(vault, place)
@@ -119,7 +126,7 @@ def ensure_bucket(vault: Vault, name: str) -> str:
 def bucket_recipient(vault: Vault, name: str) -> str:
     """What to encrypt to: `age1...`. Raises EntryError, NoBucketError, or MediumError for a disk that refuses."""
     check_bucket(name)
-    path = _bucket_path(vault, name) / "recipient"
+    path = bucket_directory(vault, name) / "recipient"
     try:
         return path.read_text(encoding="ascii").strip()
     except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError) as cause:
@@ -139,13 +146,15 @@ class Keyring:
 
     @classmethod
     def unlock(cls, vault: Vault, keys_directory: Path, passphrase: bytes) -> Keyring:
-        """Open `root.age`. Takes about a second by design (scrypt). Raises WrongPassphraseError or OSError."""
-        path = keys_directory / ROOT_FILE
-        try:
-            text = pyrage.passphrase.decrypt(path.read_bytes(), passphrase.decode()).decode()
-        except (pyrage.DecryptError, UnicodeDecodeError) as cause:
-            raise WrongPassphraseError(path=path) from cause
-        return cls(vault, Identity.parse(text))
+        """Open `root.age`. Takes about a second by design (scrypt). Raises RootError or OSError."""
+        return cls(vault, PassphraseRoot(keys_directory).open(passphrase))
+
+    @classmethod
+    def opened(cls, vault: Vault, identity: Identity) -> Keyring:
+        """Use a root or recovery identity that somebody opened already. Raises WrongRootError for any other."""
+        if identity.recipient.text not in {recipient.text for recipient in vault_recipients(vault)}:
+            raise WrongRootError
+        return cls(vault, identity)
 
     @classmethod
     def from_identity(cls, vault: Vault, text: str) -> Keyring:
@@ -163,9 +172,14 @@ class Keyring:
         """The 16-byte file key in a key slot. Raises NoBucketError or AgeError."""
         return open_header(key_slot[:HEADER_SIZE], self.bucket(bucket))
 
+    def forget(self, name: str) -> None:
+        """Let go of the identity of a bucket that was destroyed."""
+        with self._lock:
+            self._buckets.pop(name, None)
+
     def _open_bucket(self, name: str) -> Identity:
         check_bucket(name)
-        path = _bucket_path(self._vault, name) / "identity.age"
+        path = bucket_directory(self._vault, name) / IDENTITY_FILE
         try:
             sealed = path.read_bytes()
         except OSError as cause:
@@ -197,15 +211,13 @@ def open_body(vault: Vault, index: int, leaf: Leaf, keyring: Keyring) -> Json | 
 
     None when it has none or they were disposed of. Raises BodyError, PackError, NoBucketError or AgeError.
     """
-    if leaf.body is None or (slot := vault.slots.body_slot(index)) is None:
+    if leaf.body is None or vault.slots.body_slot(index) is None:
         return None
     stored = vault.packs.body(index)
     if stored is None or sha256_hex(stored) != leaf.body.stored_sha256:
         raise BodyError(index=index, why="the stored bytes are not those the entry names")
-    if sha256_hex(slot) != leaf.body.header_sha256:
-        raise BodyError(index=index, why="its key slot is not the one the entry names")
-    file_key = keyring.file_key(slot, leaf.body.bucket)
-    plain = open_payload(file_key, slot[HEADER_SIZE:], stored, name=f"the body of entry {index}")
+    file_key, nonce = _body_key(vault, index, leaf, keyring)
+    plain = open_payload(file_key, nonce, stored, name=f"the body of entry {index}")
     if sha256_hex(plain) != leaf.body.sha256:
         raise BodyError(index=index, why="what it says is not what the entry committed to")
     try:
@@ -215,13 +227,35 @@ def open_body(vault: Vault, index: int, leaf: Leaf, keyring: Keyring) -> Json | 
     return fields
 
 
+def _body_key(vault: Vault, index: int, leaf: Leaf, keyring: Keyring) -> tuple[bytes, bytes]:
+    """Key and nonce from the newest header that opens: a re-wrap may have taken it to another bucket."""
+    failure: VaultError = BodyError(index=index, why="its key slot is not the one the entry names")
+    for place, bucket, header_sha256 in vault.wrappings.of_body(index, leaf):
+        slot = vault.slots.body_slot(place)
+        if slot is None or sha256_hex(slot) != header_sha256:
+            continue
+        try:
+            return keyring.file_key(slot, bucket), slot[HEADER_SIZE:]
+        except (NoBucketError, AgeError) as cause:
+            failure = cause
+    raise failure
+
+
 def vault_recipients(vault: Vault) -> list[Recipient]:
-    """Root and recovery: whom every bucket identity is wrapped to."""
+    """Root and recovery, one or several: whom every bucket identity is wrapped to."""
     names = (ROOT_RECIPIENT, RECOVERY_RECIPIENT)
-    return [Recipient.parse((vault.keys_path / name).read_text(encoding="ascii")) for name in names]
+    lines = [(vault.keys_path / name).read_text(encoding="ascii").split() for name in names]
+    return [Recipient.parse(text) for line in lines for text in line]
 
 
-def _bucket_path(vault: Vault, name: str) -> Path:
+def bucket_names(vault: Vault) -> list[str]:
+    """All buckets that have keys here, in order."""
+    directory = vault.keys_path / "buckets"
+    return sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
+
+
+def bucket_directory(vault: Vault, name: str) -> Path:
+    """Where a bucket's recipient and wrapped identity lie."""
     return vault.keys_path / "buckets" / name
 
 
@@ -232,7 +266,7 @@ def _make_bucket(vault: Vault, place: Path) -> None:
     forming.mkdir(mode=0o750)
     try:
         create_once(
-            forming / "identity.age", encrypt_file(vault_recipients(vault), f"{identity.text}\n".encode())
+            forming / IDENTITY_FILE, encrypt_file(vault_recipients(vault), f"{identity.text}\n".encode())
         )
         create_once(forming / "recipient", f"{identity.recipient.text}\n".encode())
         forming.rename(place)

@@ -13,7 +13,6 @@ import fcntl
 import mmap
 import os
 import signal
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -35,9 +34,6 @@ PLAIN_BUFFERS = 4  # of a lane: one being filled, one held back for the last-chu
 SEALED_BUFFERS = 3  # of a lane: one being filled, one being written, one between
 LANE_BYTES = PLAIN_BUFFERS * PLAIN_ROOM + SEALED_BUFFERS * SEALED_ROOM  # 9 lanes in the default 64 MiB
 _READ_BACK_ROOM = 1024 * 1024
-_FS_IOC_GETFLAGS = 0x80086601  # linux/fs.h, 64-bit
-_FS_IOC_SETFLAGS = 0x40086602
-_FS_IMMUTABLE_FL = 0x10
 _BAD_MEDIUM = frozenset({errno.EIO, errno.EBADMSG, errno.ENODATA, errno.EREMOTEIO, errno.EUCLEAN})
 _F_SETSIG = 10  # linux/fcntl.h; the module has no name for it
 _LOG = log.get("vault.medium")
@@ -252,21 +248,6 @@ def take_lease(descriptor: int) -> bool | None:
 def lease_holds(descriptor: int) -> bool:
     """Whether nobody has asked to write since `take_lease` said True."""
     return fcntl.fcntl(descriptor, fcntl.F_GETLEASE) == fcntl.F_RDLCK
-
-
-def make_immutable(path: Path) -> bool:
-    """Set the immutable flag (chattr +i); False where the file system or our capabilities do not allow it."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        flags = struct.unpack("l", fcntl.ioctl(descriptor, _FS_IOC_GETFLAGS, bytes(8)))[0]
-        fcntl.ioctl(descriptor, _FS_IOC_SETFLAGS, struct.pack("l", flags | _FS_IMMUTABLE_FL))
-    except OSError as cause:
-        if cause.errno not in {errno.EPERM, errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL}:
-            raise
-        return False
-    finally:
-        os.close(descriptor)
-    return True
 
 
 def drop_quietly(path: Path) -> None:

@@ -19,8 +19,10 @@ from core.errors import Exit
 from vault.error import VaultError
 from vault.formats.age import NONCE_SIZE, PayloadReader
 from vault.formats.entry import Leaf
+from vault.formats.handover import read_handovers, trusted_keys
 from vault.formats.note import NoteKeyError, VerifierKey
 from vault.formats.pack import BodyPacks, KeySlots
+from vault.store.wrapping import Wrappings
 
 VAULT_FILE = "vault.json"
 
@@ -45,30 +47,44 @@ class DisposedError(VaultError):
 
 @dataclass(frozen=True)
 class Vault:
-    """An opened vault; holds paths and public facts, no secrets and no open files."""
+    """An opened vault; holds paths and public facts, no secrets and no open files.
+
+    `verifier` is the key that signs the log today, `earlier` those that signed it before, the founding's first.
+    """
 
     path: Path
     id: str
     origin: str
     verifier: VerifierKey
     made_at: str
+    earlier: tuple[VerifierKey, ...] = ()
 
     @classmethod
     def open(cls, path: Path) -> Vault:
-        """The vault in `path`. Raises NoVaultError when there is none or vault.json is damaged."""
+        """The vault in `path`. Raises NoVaultError when there is none or vault.json is damaged.
+
+        The log's key of today is found by following its handovers from the founding key; one that does not hold is a
+        HandoverError or NoteSignatureError.
+        """
         try:
             facts = decode((path / VAULT_FILE).read_bytes())
             if facts["v"] != 1:
                 raise NoVaultError(path=path, why=f"format {facts['v']} is newer than this program")
-            return cls(path, facts["id"], facts["origin"], VerifierKey.parse(facts["key"]), facts["made_at"])
+            founding_key = VerifierKey.parse(facts["key"])
+            *earlier, verifier = trusted_keys(founding_key, read_handovers(path))
+            return cls(path, facts["id"], facts["origin"], verifier, facts["made_at"], tuple(earlier))
         except (OSError, CanonicalError, NoteKeyError, KeyError) as cause:
             raise NoVaultError(path=path, why=str(cause)) from cause
 
     def facts(self) -> bytes:
-        """The content of vault.json."""
-        return encode(
-            {"v": 1, "id": self.id, "origin": self.origin, "key": self.verifier.vkey, "made_at": self.made_at}
-        )
+        """The content of vault.json; its key is the founding's for ever."""
+        key = self.founding_key.vkey
+        return encode({"v": 1, "id": self.id, "origin": self.origin, "key": key, "made_at": self.made_at})
+
+    @property
+    def founding_key(self) -> VerifierKey:
+        """The key that was printed when the vault was made; handovers lead from it to `verifier`."""
+        return self.earlier[0] if self.earlier else self.verifier
 
     def incoming_path(self, entry_id: str) -> Path:
         """Where the dock writes the object of an entry that is not sealed yet."""
@@ -102,12 +118,18 @@ class Vault:
         """The private bodies of entries."""
         return BodyPacks(self.path / "packs")
 
+    @cached_property
+    def wrappings(self) -> Wrappings:
+        """Where the keys of recordings lie after re-wraps."""
+        return Wrappings(self.log_path)
+
 
 def open_object(vault: Vault, index: int, leaf: Leaf, file_key: bytes) -> PayloadReader:
     """A seekable reader over the plaintext of the object that entry `index` sealed.
 
-    `file_key` comes from keyd (or from a Keyring); the nonce from the object's key slot. Every byte is authenticated
-    before it is given out. Raises DisposedError or OSError; the reader raises PayloadError for damaged bytes.
+    `file_key` comes from keyd (or from a Keyring); the nonce from the object's first key slot, which a re-wrap leaves
+    as it is and only a disposal empties. Every byte is authenticated before it is given out. Raises DisposedError or
+    OSError; the reader raises PayloadError for damaged bytes.
     """
     slot = vault.slots.object_slot(index)
     if slot is None:

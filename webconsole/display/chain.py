@@ -150,11 +150,20 @@ def _what(line: CustodyLine) -> str:
         "denied": gettext("Refused to somebody"),
         "export": gettext("Handed out in a package"),
         "case": gettext("Case changed"),
+        "verify": gettext("Read back and proven"),
+        "repair": gettext("Mended from the second copy"),
+        "hold": gettext("Legal hold placed"),
+        "release": gettext("Legal hold released"),
+        "rewrap": gettext("Key wrapped anew"),
+        "dispose": gettext("Disposal ordered"),
+        "destroy": gettext("Destroyed"),
     }
     if line.type == "link" and facts.get("action") == "unlink":
         return str(gettext("Taken out of a case"))
     if line.type == "case" and facts.get("event") == "opened":
         return str(gettext("Case opened"))
+    if line.type == "verify" and facts.get("result") == "failed":
+        return str(gettext("Found changed or lost"))
     if line.type == "view" and facts.get("rendition") == "poster":
         return str(gettext("Seen in a list"))
     return str(words.get(line.type, line.type))
@@ -163,7 +172,11 @@ def _what(line: CustodyLine) -> str:
 def _who(line: CustodyLine) -> str:
     if line.actor_name or line.actor:
         return line.actor_name or str(line.actor)
-    by = {"dockd": gettext("The dock"), "worker": gettext("The station"), "vaultd": gettext("The vault")}
+    station, vault = gettext("The station"), gettext("The vault")
+    by = {
+        "dockd": gettext("The dock"), "worker": station, "vaultd": vault, "sealer": vault, "anchord": vault,
+        "bureau": gettext("At the machine"),
+    }  # fmt: skip
     return str(by.get(line.by, line.by))
 
 

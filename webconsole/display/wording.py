@@ -77,6 +77,15 @@ def renditions() -> Choices:
     ]
 
 
+def retention_classes() -> Choices:
+    """How long a kind of recording is kept, by the class that decides (D39)."""
+    return [
+        ("ordinary", gettext("Ordinary footage")),
+        ("case_evidence", gettext("Case evidence")),
+        ("major_incident", gettext("Major incident")),
+    ]
+
+
 def clock_sources() -> Choices:
     """Where a recording's own time comes from."""
     return [

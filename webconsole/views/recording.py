@@ -1,4 +1,4 @@
-"""One recording: its facts, the player, its chain of custody with proofs, its receipt, its cases.
+"""One recording: its facts, the player, its chain of custody with proofs, what its receipt is worth, its cases.
 
 Whoever did not record it says why before anything is shown (DOMAIN.md); the purpose is a `view` entry, and
 the media addresses work only while such an entry stands.
@@ -15,21 +15,22 @@ from sqlalchemy.orm import Session
 
 from casework.exhibit import link as link_exhibit
 from casework.exhibit import links_of
+from casework.kept import session_entry
 from casework.people import officer_names
 from casework.permission import Permission
 from casework.recording import Recording
 from casework.viewing import PurposeCode, grant_for
+from casework.window import Outsiders, Window, window_of
 from core.errors import SealdockError
 from ingest.media_facts import MediaFacts
-from vault.log.index import receipt_of
 from webconsole import playback
 from webconsole.context import console
 from webconsole.display import wording
 from webconsole.display.case_number import case_by_number
 from webconsole.display.chain import ChainView, LineProof, chain_view, prove, readable_line
 from webconsole.display.facts import Fact, recording_facts
+from webconsole.display.keeping import HoldNote, holds_on, keeping_facts
 from webconsole.display.player import Player, obstacle, player, question
-from webconsole.errors import NotFoundError
 from webconsole.forms.field import Form
 from webconsole.gate import current_account, permits
 from webconsole.i18n import sentence
@@ -56,9 +57,11 @@ class Linked:
 
 @dataclass(frozen=True)
 class ReceiptCard:
-    """The receipt as a picture to photograph."""
+    """The receipt as a picture to photograph, what outsiders have confirmed, and what else there is to print."""
 
     qr: Markup
+    window: Window
+    has_session: bool
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class RecordPage:
     is_damaged: bool
     facts: list[Fact]
     links: list[Linked]
+    holds: list[HoldNote]
     chain: ChainView
     receipt: ReceiptCard | None
 
@@ -113,21 +117,6 @@ def proof(recording_id: str, entry_id: str) -> Response:
     return render("part/proof.html", proof=proven)
 
 
-@blueprint.get("/receipt")
-@permits(*LISTED)
-def receipt(recording_id: str) -> Response:
-    """The receipt file: a proof that needs nothing of ours to check."""
-    recording = reached(recording_id, *LISTED)
-    with console().db.reading() as session:
-        raw = receipt_of(session, recording.id)
-    if raw is None:
-        raise NotFoundError(what=gettext("receipt"))
-    name = f"{recording.id}.receipt"
-    return Response(
-        raw, mimetype="text/plain", headers={"Content-Disposition": f'attachment; filename="{name}"'}
-    )
-
-
 @blueprint.post("/link")
 @permits(Permission.RECORDING_LINK)
 def link(recording_id: str) -> Response:
@@ -166,10 +155,14 @@ def _page(recording: Recording, shown: Player, status: int = 200) -> Response:
             name=recording.name,
             is_pending=recording.entry_index is None,
             is_damaged=recording.damaged,
-            facts=recording_facts(recording, facts, names.get(recording.officer_number or "")),
+            facts=[
+                *recording_facts(recording, facts, names.get(recording.officer_number or "")),
+                *keeping_facts(session, recording),
+            ],
             links=_links(session, recording.id),
+            holds=holds_on(session, recording),
             chain=chain_view(session, recording.id, "recording.show", recording_id=recording.id),
-            receipt=_receipt_card(recording),
+            receipt=_receipt_card(session, recording),
         )
     return render("recording/show.html", status, record=record, player=shown)
 
@@ -206,8 +199,12 @@ def _links(session: Session, recording_id: str) -> list[Linked]:
     ]
 
 
-def _receipt_card(recording: Recording) -> ReceiptCard | None:
+def _receipt_card(session: Session, recording: Recording) -> ReceiptCard | None:
     if recording.entry_index is None:
         return None
     origin = console().vault.origin
-    return ReceiptCard(svg_qr(f"{origin} {recording.entry_index} {recording.id} sha256:{recording.sha256}"))
+    return ReceiptCard(
+        svg_qr(f"{origin} {recording.entry_index} {recording.id} sha256:{recording.sha256}"),
+        window_of(console().reader, Outsiders.of(console().settings.anchor), recording.entry_index),
+        session_entry(session, recording.id) is not None,
+    )

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 from core.db import UtcDateTime
+from vault.log.column import GuardedBytes, GuardedJson, GuardedText, GuardedTime
 
 
 revision = "0001"
@@ -183,6 +184,33 @@ def upgrade() -> None:
         batch_op.create_index("ix_exhibit_recording", ["recording_id"], unique=False)
 
     op.create_table(
+        "fixity",
+        sa.Column("entry_id", sa.String(), nullable=False),
+        sa.Column("entry_index", sa.Integer(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("sealed_at", UtcDateTime(), nullable=False),
+        sa.Column("last_proven_at", UtcDateTime(), nullable=False),
+        sa.Column("checked_at", UtcDateTime(), nullable=False),
+        sa.Column("result", sa.String(), nullable=False),
+        sa.Column("fault", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("entry_id", name=op.f("pk_fixity")),
+    )
+    with op.batch_alter_table("fixity", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_fixity_checked_at"), ["checked_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_fixity_last_proven_at"), ["last_proven_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_fixity_result"), ["result"], unique=False)
+        batch_op.create_index(batch_op.f("ix_fixity_sealed_at"), ["sealed_at"], unique=False)
+
+    op.create_table(
+        "held_recording",
+        sa.Column("hold_id", sa.String(), nullable=False),
+        sa.Column("recording_id", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("hold_id", "recording_id", name=op.f("pk_held_recording")),
+    )
+    with op.batch_alter_table("held_recording", schema=None) as batch_op:
+        batch_op.create_index("ix_held_recording_recording", ["recording_id"], unique=False)
+
+    op.create_table(
         "job",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
@@ -200,6 +228,19 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.create_index("ix_job_ready", ["state", "kind", "run_after"], unique=False)
+
+    op.create_table(
+        "legal_hold",
+        sa.Column("entry_id", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("review_on", sa.Date(), nullable=False),
+        sa.Column("actor", sa.String(), nullable=True),
+        sa.Column("placed_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("entry_id", name=op.f("pk_legal_hold")),
+    )
+    with op.batch_alter_table("legal_hold", schema=None) as batch_op:
+        batch_op.create_index("ix_legal_hold_review", ["review_on"], unique=False)
 
     op.create_table(
         "media_facts",
@@ -239,16 +280,16 @@ def upgrade() -> None:
     op.create_table(
         "outbox",
         sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("type", sa.String(), nullable=False),
-        sa.Column("note", sa.String(), nullable=False),
-        sa.Column("body", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("key_slot", sa.LargeBinary(), nullable=True),
-        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("id", GuardedText(), nullable=False),
+        sa.Column("type", GuardedText(), nullable=False),
+        sa.Column("note", GuardedText(), nullable=False),
+        sa.Column("body", GuardedJson(), nullable=True),
+        sa.Column("key_slot", GuardedBytes(), nullable=True),
+        sa.Column("state", GuardedText(), nullable=False),
         sa.Column("entry_index", sa.Integer(), nullable=True),
-        sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("made_at", UtcDateTime(), nullable=False),
-        sa.Column("sequenced_at", UtcDateTime(), nullable=True),
+        sa.Column("reason", GuardedText(), nullable=False),
+        sa.Column("made_at", GuardedTime(), nullable=False),
+        sa.Column("sequenced_at", GuardedTime(), nullable=True),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_outbox")),
         sa.UniqueConstraint("id", name=op.f("uq_outbox_id")),
         sqlite_autoincrement=True,
@@ -475,10 +516,25 @@ def downgrade() -> None:
 
     op.drop_table("officer")
     op.drop_table("media_facts")
+    with op.batch_alter_table("legal_hold", schema=None) as batch_op:
+        batch_op.drop_index("ix_legal_hold_review")
+
+    op.drop_table("legal_hold")
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.drop_index("ix_job_ready")
 
     op.drop_table("job")
+    with op.batch_alter_table("held_recording", schema=None) as batch_op:
+        batch_op.drop_index("ix_held_recording_recording")
+
+    op.drop_table("held_recording")
+    with op.batch_alter_table("fixity", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_fixity_sealed_at"))
+        batch_op.drop_index(batch_op.f("ix_fixity_result"))
+        batch_op.drop_index(batch_op.f("ix_fixity_last_proven_at"))
+        batch_op.drop_index(batch_op.f("ix_fixity_checked_at"))
+
+    op.drop_table("fixity")
     with op.batch_alter_table("exhibit", schema=None) as batch_op:
         batch_op.drop_index("ix_exhibit_recording")
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vault.audit.file import open_regular, read_bounded
+from vault.audit.file import is_immutable, open_regular, read_bounded
+from vault.store.worm import Flag, NoWormError, put_on, take_off
 
 
 def test_a_regular_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
@@ -42,3 +43,18 @@ def open_descriptors() -> int:
 def test_what_is_missing_stays_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_bounded(tmp_path / "none", 10)
+
+
+def test_the_verifier_and_the_sealer_agree_on_what_is_immutable(tmp_path: Path) -> None:
+    path = tmp_path / "object"
+    path.touch()
+    with path.open("rb") as file:
+        assert not is_immutable(file.fileno())
+        try:
+            put_on(path, Flag.IMMUTABLE)
+        except NoWormError as cause:
+            pytest.skip(f"no immutable files here: {cause}")
+        try:
+            assert is_immutable(file.fileno())
+        finally:
+            take_off(path, Flag.IMMUTABLE)

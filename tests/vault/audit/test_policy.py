@@ -7,7 +7,7 @@ import pytest
 
 from vault.audit.policy import POLICY_FILE, check_policy
 from vault.audit.report import Report
-from vault.formats.note import SigningKey
+from vault.formats.note import SigningKey, VerifierKey
 from vault.founding import initialise
 
 LOG, OTHER = (SigningKey("sealdock/x", bytes([seed]) * 32) for seed in (1, 2))  # the same in every process
@@ -20,9 +20,9 @@ def policy(tmp_path: Path) -> Path:
     return tmp_path / POLICY_FILE
 
 
-def codes(policy: Path) -> list[str]:
+def codes(policy: Path, *earlier: VerifierKey) -> list[str]:
     report = Report("")
-    check_policy(policy.parents[1], LOG.verifier, report)
+    check_policy(policy.parents[1], [*earlier, LOG.verifier], report)
     assert all(finding.file == POLICY_FILE and finding.obligation == 2 for finding in report.failures)
     return [finding.code for finding in report.failures]
 
@@ -57,6 +57,13 @@ def test_a_policy_of_other_logs_is_a_failure(policy: Path, text: str) -> None:
     assert codes(policy) == ["verify.key"]
 
 
+def test_a_policy_may_name_keys_that_the_log_had_before_but_not_only_those(policy: Path) -> None:
+    policy.write_text(f"{LINE}log {OTHER.vkey}\nquorum none\n")
+    assert codes(policy, OTHER.verifier) == []
+    policy.write_text(f"log {OTHER.vkey}\nquorum none\n")
+    assert codes(policy, OTHER.verifier) == ["verify.key"]
+
+
 @pytest.mark.parametrize("raw", [b"\xff\n", LINE.encode().strip(), b"#" * 100_000 + b"\n"])
 def test_a_policy_that_cannot_be_read_is_a_failure(policy: Path, raw: bytes) -> None:
     policy.write_bytes(raw)
@@ -74,5 +81,5 @@ def test_the_policy_of_a_vault_just_made_is_whole(tmp_path: Path) -> None:
     initialise(tmp_path / "vault", tmp_path / "keys", b"a passphrase for one test")
     report = Report("")
     key = SigningKey.read(tmp_path / "keys/log.key").verifier
-    check_policy(tmp_path / "vault", key, report)
+    check_policy(tmp_path / "vault", [key], report)
     assert report.failures == []

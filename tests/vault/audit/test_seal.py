@@ -58,7 +58,7 @@ def test_a_pack_or_an_object_that_is_no_file_is_named(
     vault: SmallVault, damage: Callable[[Path], None]
 ) -> None:
     damage(vault.path / "packs/000")
-    damage(vault.object_path(1))
+    damage(vault.object_path(2))
     failures = verify_vault(vault.path, vault.verifier).failures
     assert {finding.code for finding in failures} == {"verify.pack", "verify.object"}
 

@@ -176,3 +176,21 @@ def test_another_root_is_no_log_at_all(log: tuple[Path, Checkpoint]) -> None:
 def test_an_empty_log_is_whole(tmp_path: Path) -> None:
     checkpoint = write_log(tmp_path, 0, SigningKey.generate("sealdock/x"))
     assert audit((tmp_path, checkpoint))[0].ok
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_log_at_work_may_have_grown_wider_files_meanwhile(tmp_path: Path, *, full: bool) -> None:
+    """The checkpoint was read before, and the partial files it means are gone by now."""
+    key = SigningKey.generate("sealdock/x")
+    checkpoint = write_log(tmp_path, 300, key)
+    for path in tmp_path.rglob("*.p/44"):
+        path.unlink()
+    write_log(tmp_path, 600 if full else 400, key)
+    if full:
+        (tmp_path / "tile/1/000.p/1").unlink()
+    report, strange = audit((tmp_path, checkpoint))
+    assert report.failures == []
+    assert not strange
+    for path in (tmp_path / "tile/1/000.p").iterdir():
+        path.unlink()
+    assert [one.file for one in audit((tmp_path, checkpoint))[0].failures] == ["log/tile/1/000.p/1"]

@@ -14,6 +14,7 @@ from vault.formats.merkle import TileError
 from vault.formats.note import NoteSignatureError, SigningKey
 from vault.formats.pack import PackError, Private
 from vault.formats.proof import Receipt
+from vault.founding import PERMITS
 from vault.log.edge import LogDamagedError
 from vault.log.ledger import LogReader, NoCheckpointError, NoEntryError
 from vault.log.writer import (
@@ -27,6 +28,8 @@ from vault.log.writer import (
 from vault.store.keys import seal_body
 
 Entry = tuple[Leaf, Private]
+FOUNDED = 2 + len(PERMITS)  # entries that founding makes: genesis, the keys, the bucket of facts
+ROOM = BATCH_LIMIT - FOUNDED  # in the first bundle
 
 
 def entries(house: House, count: int, *, bodies: bool = True) -> list[Entry]:
@@ -64,14 +67,14 @@ def append(house: House, count: int) -> list[Leaf]:
 def test_what_is_appended_can_be_read_and_proven(house: House, writer: LogWriter) -> None:
     batch = entries(house, 3)
     done = writer.append(batch)
-    assert (done.start, done.checkpoint.size) == (5, 8)
-    assert [house.reader.leaf(5 + i) for i in range(3)] == [leaf for leaf, _ in batch]
+    assert (done.start, done.checkpoint.size) == (FOUNDED, FOUNDED + 3)
+    assert [house.reader.leaf(FOUNDED + i) for i in range(3)] == [leaf for leaf, _ in batch]
     for index, leaf in enumerate(house.reader.leaves()):
         assert house.reader.proven_leaf(index) == leaf
     assert house.verify().ok
 
 
-@pytest.mark.parametrize("sizes", [[1] * 7, [250, 1, 1], [251], [256], [255, 256, 2], [256, 256, 256]])
+@pytest.mark.parametrize("sizes", [[1] * 7, [ROOM - 1, 1, 1], [ROOM], [256], [255, 256, 2], [256, 256, 256]])
 def test_batches_may_end_anywhere_in_a_bundle(house: House, sizes: list[int]) -> None:
     written = list(house.reader.leaves())
     for size in sizes:
@@ -150,8 +153,8 @@ def test_a_missing_or_forged_head_is_refused(house: House) -> None:
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("log/tile/entries/000.p/5", LogDamagedError),
-        ("log/tile/0/000.p/5", LogDamagedError),
+        (f"log/tile/entries/000.p/{FOUNDED}", LogDamagedError),
+        (f"log/tile/0/000.p/{FOUNDED}", LogDamagedError),
     ],
 )
 def test_a_writer_adds_nothing_to_a_damaged_edge(house: House, name: str, error: type[Exception]) -> None:
@@ -168,8 +171,8 @@ def test_a_writer_adds_nothing_to_a_damaged_edge(house: House, name: str, error:
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("log/tile/entries/000.p/5", LogDamagedError),
-        ("log/tile/0/000.p/5", TileError),
+        (f"log/tile/entries/000.p/{FOUNDED}", LogDamagedError),
+        (f"log/tile/0/000.p/{FOUNDED}", TileError),
         ("packs/000", PackError),
     ],
 )

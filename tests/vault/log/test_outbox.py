@@ -155,14 +155,14 @@ def test_a_signed_text_that_is_no_submission_is_refused(house: House, text: str)
 
 
 def test_waiting_gives_the_index_once_it_is_there(house: House) -> None:
-    stop = threading.Event()
+    stop, place = threading.Event(), house.reader.size
     vaultd = house.vaultd()
     thread = threading.Thread(target=vaultd.run, args=(stop,))
     thread.start()
     try:
         entry_id = house.case()
-        assert wait_sequenced(house.db, entry_id, 20) == 5
-        assert house.reader.leaf(5).id == entry_id
+        assert wait_sequenced(house.db, entry_id, 20) == place
+        assert house.reader.leaf(place).id == entry_id
         refused = house.submit("dockd", Draft("case"))
         with pytest.raises(RefusedError, match="dockd may not put"):
             wait_sequenced(house.db, refused, 20)

@@ -10,18 +10,9 @@ from pathlib import Path
 import pytest
 from crash.house import PASSPHRASE, House
 
-from vault import founding
 from vault.formats.age import Identity, NoMatchError
 from vault.formats.entry import EntryError
 from vault.formats.note import SigningKey
-from vault.founding import (
-    LEAST_PASSPHRASE,
-    FoundingError,
-    NotEmptyError,
-    WeakPassphraseError,
-    fingerprint,
-    initialise,
-)
 from vault.log.ledger import LogReader
 from vault.store import keys
 from vault.store.keys import (
@@ -29,30 +20,13 @@ from vault.store.keys import (
     Keyring,
     NoBucketError,
     WrongPassphraseError,
+    WrongRootError,
     bucket_for,
     bucket_recipient,
     ensure_bucket,
     open_body,
 )
 from vault.store.medium import DiskFullError, MediumError
-from vault.store.objects import NoVaultError, Vault
-
-
-def test_the_founding_puts_every_process_key_on_the_log(house: House) -> None:
-    genesis, *keys = house.reader.leaves()
-    assert genesis.type == "genesis"
-    assert genesis.facts["key"] == house.vault.verifier.vkey
-    assert {leaf.facts["name"]: leaf.facts["permits"] for leaf in keys} == founding.PERMITS
-    for leaf in keys:
-        assert house.key(leaf.facts["name"]).vkey == leaf.facts["vkey"]
-    assert house.verify().ok
-
-
-def test_secrets_are_readable_by_their_owner_alone(house: House) -> None:
-    modes = {path.name: path.stat().st_mode & 0o777 for path in house.keys.iterdir()}
-    assert modes == dict.fromkeys(
-        ["root.age", "log.key", "vaultd.key", "dockd.key", "worker.key", "console.key"], 0o400
-    )
 
 
 def test_no_secret_lies_in_the_vault(house: House) -> None:
@@ -63,53 +37,18 @@ def test_no_secret_lies_in_the_vault(house: House) -> None:
         assert b"PRIVATE+KEY" not in raw
 
 
-def test_the_fingerprint_is_what_openssl_says(house: House) -> None:
-    raw = house.vault.verifier.public
-    told = subprocess.run(["openssl", "dgst", "-sha256", "-r"], input=raw, capture_output=True, check=True)
-    assert fingerprint(raw).replace(" ", "") == told.stdout.split()[0].decode()
-
-
-def test_a_given_recovery_recipient_is_used_and_no_identity_made(tmp_path: Path) -> None:
-    recovery = Identity.generate()
-    made = initialise(tmp_path / "v", tmp_path / "k", PASSPHRASE, recovery.recipient.text)
-    assert made.recovery_identity is None
-    vault = Vault.open(tmp_path / "v")
-    assert Keyring.from_identity(vault, recovery.text).bucket("facts").recipient.text == bucket_recipient(
-        vault, "facts"
-    )
-
-
-@pytest.mark.parametrize("which", ["vault", "keys"])
-def test_nothing_is_made_over_something(tmp_path: Path, which: str) -> None:
-    (tmp_path / which).mkdir()
-    (tmp_path / which / "something").write_text("")
-    with pytest.raises(NotEmptyError, match="never made over another"):
-        initialise(tmp_path / "vault", tmp_path / "keys", PASSPHRASE)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted([which, "something"])
-
-
-def test_a_short_passphrase_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WeakPassphraseError):
-        initialise(tmp_path / "v", tmp_path / "k", b"x" * (LEAST_PASSPHRASE - 1))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_founding_that_was_cut_short_left_no_vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def cut_short(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(founding, "_write_first_entries", cut_short)
-    with pytest.raises(FoundingError, match="no vault and holds no evidence"):
-        initialise(tmp_path / "v", tmp_path / "k", PASSPHRASE)
-    with pytest.raises(NoVaultError):
-        Vault.open(tmp_path / "v")
-
-
 def test_the_root_opens_with_its_passphrase_and_no_other(house: House) -> None:
     root = Keyring.unlock(house.vault, house.keys, PASSPHRASE)
     assert root.bucket("facts").text == house.keyring.bucket("facts").text
     with pytest.raises(WrongPassphraseError):
         Keyring.unlock(house.vault, house.keys, PASSPHRASE + b"!")
+
+
+def test_an_opened_identity_has_to_be_this_vaults(house: House) -> None:
+    recovery = Identity.parse(house.recovery_identity or "")
+    assert Keyring.opened(house.vault, recovery).bucket("facts").text == house.keyring.bucket("facts").text
+    with pytest.raises(WrongRootError, match="neither the root nor a recovery key"):
+        Keyring.opened(house.vault, Identity.generate())
 
 
 def test_a_strangers_identity_opens_no_bucket(house: House) -> None:

@@ -1,0 +1,302 @@
+"""`sealdock dispose` and `sealdock approver`: letting recordings go, by two people who sign for it themselves."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from pathlib import Path
+
+import click
+
+from casework.retention import evidence_policy
+from core.canonical import encode
+from core.durable import create_once
+from core.errors import Exit
+from sealdock.certificate_page import page
+from sealdock.command.option import json_option, passphrase
+from sealdock.command.retention import (
+    BUREAU,
+    SEQUENCED_WITHIN_S,
+    approval_option,
+    as_option,
+    due_now,
+    enter,
+    enter_request,
+    out_option,
+    past_of,
+    schedule_in_force,
+    tell_preview,
+    write_request,
+)
+from sealdock.wiring import Station
+from vault.log.index import wait_sequenced
+from vault.log.submission import Draft
+from vault.retention.approval import ED25519, ENROLLED, REVOKED, WEBAUTHN, PersonalKey, sign, unbase64
+from vault.retention.certificate import Certificate, certify
+from vault.retention.chronicle import DISPOSE, SIGNER, Chronicle
+from vault.retention.closing import close_bucket
+from vault.retention.execution import Hands, carry_out
+from vault.retention.past import Past
+from vault.retention.personal import make_personal_key, open_personal_key, personal_path
+from vault.retention.rewrapping import submit_rewrap
+from vault.retention.statement import Statement
+from vault.sealer import clear
+from vault.store.keys import ensure_bucket
+from webconsole.auth.account import get_account, list_accounts
+
+AT_ONCE = 250  # recordings of one entry: vaultd reads all that was ever said of each before it answers
+copy_option = click.option(
+    "--copy", "copies", multiple=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A copy of the vault's directory in which the same is to be erased; may be repeated.",
+)  # fmt: skip
+phrase_option = click.option(
+    "--passphrase-file", type=click.Path(exists=True, path_type=Path), help="First line is the passphrase."
+)
+
+
+@click.group()
+def dispose() -> None:
+    """Let recordings go when their time is over, and prove it."""
+
+
+@dispose.command()
+@json_option
+@click.pass_context
+def preview(context: click.Context, as_json: bool) -> None:
+    """What may be disposed of today: 0 something, 1 nothing. What nobody ever viewed or claimed stands apart."""
+    station = Station.load(context.obj)
+    found = due_now(station, past_of(station))
+    tell_preview(found, as_json, "Nothing keeps")
+    context.exit(Exit.YES if found.recordings else Exit.NO)
+
+
+@dispose.command()
+@click.argument("recordings", nargs=-1, metavar="[RECORDING]...")
+@click.option(
+    "--all-due", is_flag=True, help=f"The first {AT_ONCE} that are due and were viewed and attributed."
+)
+@click.option(
+    "--basis", required=True, help="The legal basis, as it stands on the log for ever; names nobody."
+)
+@out_option
+@click.pass_obj
+def propose(settings: Path, recordings: tuple[str, ...], all_due: bool, basis: str, out: Path) -> None:
+    """Make the request to dispose of recordings, for two people to approve."""
+    station = Station.load(settings)
+    past = past_of(station)
+    if all_due:
+        found = due_now(station, past)
+        apart = {each.id for each in found.apart}
+        recordings = tuple(each.id for each in found.recordings if each.id not in apart)[:AT_ONCE]
+    if not 1 <= len(recordings) <= AT_ONCE:
+        raise click.UsageError(f"name between 1 and {AT_ONCE} recordings, or --all-due when some are due")
+    facts = {"schedule": schedule_in_force(past).entry_id, "basis": basis}
+    write_request(out, Statement(DISPOSE, recordings, facts, station.vault.id))
+
+
+@dispose.command()
+@click.argument("request", type=click.Path(exists=True, path_type=Path))
+@approval_option
+@as_option
+@click.pass_obj
+def submit(settings: Path, request: Path, approvals: tuple[Path, ...], username: str) -> None:
+    """Put an approved disposal on the log; from that entry on nobody is shown the recordings."""
+    entry_id = enter_request(Station.load(settings), request, approvals, username, DISPOSE)
+    click.echo(f"The disposal is on the log, entry {entry_id}. The sealer carries it out.")
+
+
+@dispose.command("carry-out")
+@click.argument("entry_id", metavar="ID")
+@copy_option
+@click.pass_obj
+def carry_out_now(settings: Path, entry_id: str, copies: tuple[Path, ...]) -> None:
+    """Erase what disposal ID names, here and in copies; what the sealer does by itself, for copies that were away."""
+    station = Station.load(settings)
+    destroy = carry_out(station.vault, station.reader, _place(station, entry_id), hands_of(station, copies))
+    wait_sequenced(station.db, destroy, SEQUENCED_WITHIN_S)
+    click.echo(f"Erased here and in {len(copies)} copies; entry {destroy} says so.")
+
+
+@dispose.command()
+@click.argument("recording")
+@click.option("--bucket", required=True, help="Where its keys go: H-2026-11, K-2026-11, M-2026-11.")
+@click.option("--hold", "reason", required=True, help="The hold or link entry that is the reason.")
+@as_option
+@click.pass_obj
+def keep(settings: Path, recording: str, bucket: str, reason: str, username: str) -> None:
+    """Take a recording's keys to another bucket, so that the one it lies in can be closed."""
+    station = Station.load(settings)
+    ensure_bucket(station.vault, bucket)
+    place, grant = _place(station, recording), _place(station, reason)
+    slots = station.keyd(BUREAU).rewrap(place, bucket, grant=grant)
+    submitter = station.submitter(BUREAU)
+    with station.db.writing() as session:
+        actor = get_account(session, username).id
+        entry_id = submit_rewrap(session, submitter, actor, recording, bucket, *slots)
+    submitter.ring()
+    wait_sequenced(station.db, entry_id, SEQUENCED_WITHIN_S)
+    click.echo(f"{recording} lies in {bucket} now, entry {entry_id}.")
+
+
+@dispose.command()
+@click.argument("bucket")
+@copy_option
+@click.pass_obj
+def close(settings: Path, bucket: str, copies: tuple[Path, ...]) -> None:
+    """Destroy the identity of a bucket in which nothing is left: what lay in it is unreadable from then on."""
+    station = Station.load(settings)
+    hands = hands_of(station, copies)
+    for entry_id in close_bucket(station.vault, station.reader, bucket, hands, station.keyd("sealer")):
+        wait_sequenced(station.db, entry_id, SEQUENCED_WITHIN_S)
+        click.echo(f"Entry {entry_id} says that the identity of {bucket} is gone.")
+
+
+@dispose.command()
+@click.argument("entry_id", metavar="ID")
+@json_option
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page to print and sign.")
+@click.pass_obj
+def certificate(settings: Path, entry_id: str, as_json: bool, html: Path | None) -> None:
+    """The certificate of disposal ID: what existed, who let it go, what is gone and what that means."""
+    station = Station.load(settings)
+    made = certify(Past(station.reader), _place(station, entry_id), evidence_policy())
+    if html:
+        create_once(html, page(made, station.settings.station.bureau).encode(), mode=0o644)
+        click.echo(f"Written to {html}.")
+    elif as_json:
+        click.echo(json.dumps(made.as_json(), ensure_ascii=False))
+    else:
+        click.echo(_told(made))
+
+
+@click.group()
+def approver() -> None:
+    """Enrol the people who approve, and sign as one of them."""
+
+
+@approver.command()
+@click.argument("username")
+@phrase_option
+@click.option(
+    "--passkey", type=click.Path(exists=True, path_type=Path),
+    help='A passkey instead: JSON with "key" (COSE, base64), "rp_id" (the site) and "credential" (base64).',
+)  # fmt: skip
+@click.pass_obj
+def enrol(settings: Path, username: str, passphrase_file: Path | None, passkey: Path | None) -> None:
+    """Enrol a person's own key; the person types the passphrase and tells it to nobody."""
+    station = Station.load(settings)
+    with station.db.reading() as session:
+        account = get_account(session, username).id
+    if passkey:
+        said = json.loads(passkey.read_text(encoding="utf-8"))
+        key, more = PersonalKey(account, WEBAUTHN, unbase64(said["key"]), said["rp_id"]), {
+            name: said[name] for name in ("rp_id", "credential") if name in said
+        }  # fmt: skip
+    else:
+        secret = passphrase(passphrase_file, f"Passphrase of {username} for approving", confirm=True)
+        path = personal_path(station.settings.state, account)
+        key, more = PersonalKey(account, ED25519, make_personal_key(path, secret)), {}
+    key.check_form()
+    facts = {
+        "account": account,
+        "kind": key.kind,
+        "key": b64encode(key.raw).decode(),
+        "action": ENROLLED,
+        **more,
+    }
+    enter(station, Draft(SIGNER, about=(account,), facts=facts))
+    click.echo(f"{username} may approve with key {key.id}.")
+
+
+@approver.command()
+@click.argument("username")
+@click.argument("key_id", metavar="KEY")
+@click.pass_obj
+def revoke(settings: Path, username: str, key_id: str) -> None:
+    """Take a person's key out of force; what it approved before stands."""
+    station = Station.load(settings)
+    with station.db.reading() as session:
+        account = get_account(session, username).id
+    key = _keys(station, account).get(key_id)
+    if key is None:
+        raise click.UsageError(f"{username} has no key {key_id} in force")
+    facts = {"account": account, "kind": key.kind, "key": b64encode(key.raw).decode(), "action": REVOKED}
+    enter(station, Draft(SIGNER, about=(account,), facts=facts | ({"rp_id": key.rp_id} if key.rp_id else {})))
+    path = personal_path(station.settings.state, account)
+    if key.kind == ED25519 and path.exists():
+        path.rename(path.with_name(f"{path.name}.revoked-{key_id[:16]}"))
+    click.echo(f"Key {key_id} of {username} approves nothing from now on.")
+
+
+@approver.command("list")
+@json_option
+@click.pass_obj
+def list_approvers(settings: Path, as_json: bool) -> None:
+    """Who may approve, with which keys."""
+    station = Station.load(settings)
+    with station.db.reading() as session:
+        accounts = list_accounts(session)
+    rows = [
+        {"username": each.username, "account": each.id, "key": key.id, "kind": key.kind, "site": key.rp_id}
+        for each in accounts for key in _keys(station, each.id).values()
+    ]  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    for row in rows:
+        click.echo(f"{row['username']:<20} {row['kind']:<9} {row['key']}")
+
+
+@approver.command("sign")
+@click.argument("request", type=click.Path(exists=True, path_type=Path))
+@as_option
+@phrase_option
+@out_option
+@click.pass_obj
+def sign_request(
+    settings: Path, request: Path, username: str, passphrase_file: Path | None, out: Path
+) -> None:
+    """Approve a request with a personal key; says first what it is."""
+    station = Station.load(settings)
+    statement = Statement.parse(request.read_bytes())
+    with station.db.reading() as session:
+        account = get_account(session, username).id
+    click.echo(f"You approve: {statement.type}, about {len(statement.about)} subjects.", err=True)
+    click.echo(json.dumps(dict(statement.facts), ensure_ascii=False, indent=2), err=True)
+    click.echo(f"Digest to compare: {statement.digest}", err=True)
+    secret = passphrase(passphrase_file, f"Passphrase of {username} for approving")
+    key = open_personal_key(personal_path(station.settings.state, account), secret)
+    create_once(out, encode(sign(statement, account, key).facts()) + b"\n", mode=0o644)
+    click.echo(f"Your approval is in {out}.")
+
+
+def hands_of(station: Station, copies: tuple[Path, ...] = ()) -> Hands:
+    """What a disposal is carried out with."""
+    return Hands(
+        db=station.db, submitter=station.submitter("sealer"), policy=evidence_policy(), derived=station.derived,
+        clear=clear, copies=copies,
+    )  # fmt: skip
+
+
+def _keys(station: Station, account: str) -> dict[str, PersonalKey]:
+    return Chronicle(past_of(station), evidence_policy()).keys_of(account, DISPOSE)
+
+
+def _place(station: Station, entry_id: str) -> int:
+    place = past_of(station).find(entry_id)
+    if place is None:
+        raise click.UsageError(f"there is no entry {entry_id} on this log")
+    return place
+
+
+def _told(made: Certificate) -> str:
+    lines = [f"Certificate of disposal {made.dispose.id} (entry {made.index} of vault {made.vault})"]
+    lines += [f"  decided {made.dispose.time}, basis: {made.dispose.facts['basis']}"]
+    lines += [f"  approved by account {key.account} with {key.kind} key {key.id}" for key in made.keys]
+    lines += [f"  what they signed has SHA-256 {made.statement.digest}"]
+    for each in made.recordings:
+        said = each.as_json()
+        lines += [f"  {said['id']}  {said['state']}  SHA-256 {said['sha256']}  {said['size']:,} bytes"]
+        lines += [f"    {said['means']}"]
+        lines += [f"    buckets left: {', '.join(each.left)}"] if each.left else []
+    return "\n".join(lines)

@@ -1,0 +1,2 @@
+// The button of a printable page.
+document.querySelector("[data-print]")?.addEventListener("click", () => window.print());
