@@ -105,6 +105,7 @@ def test_nothing_but_a_checkpoint_is_cosigned(text: str) -> None:
     "vkey",
     ["", "name", "a+00000000+AAAA", "a+00000000+BA==", LOG.vkey, KEYS[Kind.ED25519].vkey[:-4],
      KEYS[Kind.ED25519].vkey.replace("witness", "another"), "a b+" + KEYS[Kind.ED25519].vkey.split("+", 1)[1]],
+    ids=["nothing", "no key", "short", "no bytes", "a log's", "cut off", "another name", "a blank in the name"],
 )  # fmt: skip
 def test_what_is_no_cosigners_key_is_refused(vkey: str) -> None:
     with pytest.raises(CosignerKeyError):
