@@ -67,13 +67,14 @@ class IndexedPast(Past):
         """As LogView."""
         return place_of(self._session, entry_id)
 
-    def about(self, subject_id: str) -> list[int]:
+    def about(self, subject_id: str, *types: str) -> list[int]:
         """As LogView."""
         places = select(EntryAbout.index).where(
             EntryAbout.subject_id == subject_id, EntryAbout.index < self._size
         )
-        if self._before is None:
-            places = places.join(EntryRow, EntryRow.index == EntryAbout.index).where(EntryRow.type != "view")
+        if types or self._before is None:
+            wanted = EntryRow.type.in_(types) if types else EntryRow.type != "view"
+            places = places.join(EntryRow, EntryRow.index == EntryAbout.index).where(wanted)
         return list(self._session.scalars(places.order_by(EntryAbout.index)))
 
     def recordings(self) -> Iterator[tuple[int, Leaf]]:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from casework.case import Stage
+from casework.exhibit import LinkAction
 from casework.permission import Permission, Role
 from casework.viewing import PurposeCode, Rendition
 from vault.formats.entry import Leaf
@@ -106,6 +107,10 @@ def register(rules: Rules) -> None:
     rules.on("link", _case_was_opened)
     rules.on("export", _case_was_opened)
     rules.on("export", _names_every_recording)
+    rules.on("link", _names_both)
+    rules.on("account", _names_its_account)
+    for entry_type in ("link", "export"):
+        rules.on(entry_type, _is_not_disposed_of)
 
 
 def _case_was_opened(log: LogView, leaf: Leaf) -> None:
@@ -118,3 +123,24 @@ def _names_every_recording(_log: LogView, leaf: Leaf) -> None:
     named = set(leaf.about) - {leaf.facts["case"]}
     if leaf.facts["case"] not in leaf.about or len(named) != leaf.facts["recordings"]:
         raise RefusedError(why="it does not name its case and each of its recordings")
+
+
+def _names_both(_log: LogView, leaf: Leaf) -> None:
+    """Or whoever asks the log what was ever evidence (casework.retention) would not find it."""
+    if not {leaf.facts["recording"], leaf.facts["case"]} <= set(leaf.about):
+        raise RefusedError(why="it does not name its recording and its case")
+
+
+def _names_its_account(_log: LogView, leaf: Leaf) -> None:
+    """Or a role taken away, or given, would be hidden from whoever asks who may approve."""
+    if leaf.facts["account"] not in leaf.about:
+        raise RefusedError(why="it does not name its account")
+
+
+def _is_not_disposed_of(log: LogView, leaf: Leaf) -> None:
+    """What two people let go of is evidence of no case any more; it may only be taken out of one."""
+    if leaf.facts.get("action") == LinkAction.UNLINK:
+        return
+    for subject in leaf.about:
+        if log.about(subject, "dispose"):
+            raise RefusedError(why=f"{subject} was disposed of")

@@ -26,9 +26,9 @@ def register(policy: Policy) -> None:
 
 def of_a_case(log: LogView, recording_id: str) -> Iterable[str]:
     """Case evidence, once it was ever linked to a case; taking it out again does not make it ordinary."""
-    for place in log.about(recording_id):
+    for place in log.about(recording_id, "link"):
         leaf = log.leaf(place)
-        if leaf.type == "link" and (leaf.facts["recording"], leaf.facts["action"]) == (
+        if (leaf.facts["recording"], leaf.facts["action"]) == (
             recording_id,
             LinkAction.LINK,
         ):
@@ -38,7 +38,7 @@ def of_a_case(log: LogView, recording_id: str) -> Iterable[str]:
 
 def is_approver(log: LogView, account: str, _entry_type: str) -> bool:
     """Whether the account is open, has a role that decides over evidence, and never had the administrator's."""
-    entries = [leaf for leaf in map(log.leaf, log.about(account)) if leaf.type == "account"]
+    entries = map(log.leaf, log.about(account, "account"))
     roles = [set(leaf.facts["roles"]) for leaf in entries if leaf.facts["account"] == account]
     if not roles or any(Role.ADMINISTRATOR in each for each in roles):
         return False

@@ -118,7 +118,7 @@ def _described(
             continue  # kept for ever: `_free` never gives such a one
         row = session.scalar(select(Recording).where(Recording.id == leaf.id))
         officer = row.officer_number if row else None
-        entries = [log.leaf(place) for place in log.about(leaf.id)]
+        entries = [log.leaf(place) for place in log.about(leaf.id, "view", "export", "link")]
         yield DueRecording(
             id=leaf.id, name=row.name if row else "", officer_number=officer, size=leaf.object.size,
             duration_ms=durations.get(leaf.id), came_in_at=standing.started_at, free_from=free_from,

@@ -40,8 +40,8 @@ class ScanError(CaseworkError):
 
     code = "casework.scan"
     sentence = (
-        "This is not a receipt, nor what its printed codes say ({why}). Nothing was checked; take the file again, or scan "
-        "the codes again, one file a code, in the order of their numbers."
+        "This is not a receipt, nor what its printed codes say ({why}). Nothing was checked; take the file again, or "
+        "scan the codes again, one file a code, in the order of their numbers."
     )
     exit_code = Exit.NO
 
@@ -101,7 +101,8 @@ def _parted(lines: list[str]) -> tuple[list[str], list[str], list[str]]:
     """Text, empty line and signatures of a note; several empty lines before the signatures count as one."""
     signatures: list[str] = []
     while lines and lines[-1]:
-        signatures.insert(0, lines.pop())
+        signatures.append(lines.pop())
+    signatures.reverse()
     while lines and not lines[-1]:
         lines.pop()
     return (lines, [""], signatures) if lines else (signatures, [], [])

@@ -16,8 +16,18 @@ from itertools import islice
 
 from core import log as core_log
 from core.settings import AnchorSettings
-from vault.audit.anchor import Anchor, Judge, OutsideEvidence, anchors, last_evidence, outside_evidence
+from vault.audit.anchor import (
+    Anchor,
+    Judge,
+    OutsideEvidence,
+    anchors,
+    last_evidence,
+    no_beginning,
+    outside_evidence,
+)
 from vault.error import VaultError
+from vault.formats.checkpoint import Checkpoint
+from vault.formats.merkle import DirectoryTiles
 from vault.formats.note import VerifierKey
 from vault.log.ledger import LogReader
 
@@ -64,21 +74,23 @@ class Window:
 
 def window_of(log: LogReader, outsiders: Outsiders, index: int | None = None) -> Window:
     """The window of the log as it stands, and of entry `index` when a page is about one. Raises VaultError."""
-    vault = log.vault
+    head, _ = log.checkpoint()
     evidence = outside_evidence(
-        vault.path, log_keys(log), outsiders.roots, outsiders.witness_vkeys, newest_only=True
+        log.vault.path, log_keys(log), outsiders.roots, outsiders.witness_vkeys, head=head, newest_only=True
     )
     found = None if index is None else first_over(log, outsiders, index)
-    return Window(log.size, last_evidence(evidence), found[1] if found else None)
+    return Window(head.size, last_evidence(evidence), found[1] if found else None)
 
 
 def first_over(log: LogReader, outsiders: Outsiders, index: int) -> tuple[Anchor, OutsideEvidence] | None:
     """The earliest anchored checkpoint that covers entry `index` and that an outsider vouched for."""
     judge = Judge(log_keys(log), outsiders.roots, outsiders.witness_vkeys)
+    head, _ = log.checkpoint()
+    tiles = DirectoryTiles(log.vault.log_path, head.size)
     covering = (anchor for anchor in anchors(log.vault.path) if anchor.size > index)
     for anchor in islice(covering, FURTHEST):
         trusted = [one for one in _judged(judge, anchor) if one.trusted]
-        if trusted:
+        if trusted and not no_beginning(Checkpoint(head.origin, anchor.size, trusted[0].root), head, tiles):
             return anchor, min(trusted, key=lambda one: one.at)
     return None
 

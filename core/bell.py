@@ -6,6 +6,7 @@ also looks by itself now and then, so a missed bell costs time and never work.
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -16,11 +17,13 @@ class Bell:
     """The listening end; one process owns one bell."""
 
     def __init__(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        forming = path.with_suffix(f".{os.getpid() % 1000:03d}")  # no longer than the name of a bell
         try:
-            self._socket.bind(str(path))
-            path.chmod(0o660)
+            forming.unlink(missing_ok=True)
+            self._socket.bind(str(forming))
+            forming.chmod(0o660)
+            forming.replace(path)  # so that of two that start at once each finds a bell, and one is heard
         except OSError:
             self._socket.close()
             raise

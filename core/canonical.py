@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from json.encoder import c_make_encoder, encode_basestring  # type: ignore[attr-defined]  # no stub knows the first
 from typing import Any
 
 import rfc8785
@@ -25,9 +26,10 @@ Json = dict[str, Any]
 _LARGEST = 2**53 - 1  # RFC 8785 section 3.2.2.3: whole numbers that a double holds exactly
 _FLAT = frozenset({str, bool, type(None)})
 _BEYOND = re.compile("[\ud800-\U0010ffff]")  # from here on code points and UTF-16 units sort differently
-_write = json.JSONEncoder(
-    ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-).encode
+_spell = c_make_encoder(
+    None, json.JSONEncoder().default, encode_basestring, None, ":", ",", True, False, False
+)
+"""What json.JSONEncoder makes anew for each value: no check for circles, no indent, sorted keys, no NaN."""
 
 
 class CanonicalError(SealdockError):
@@ -58,9 +60,15 @@ def decode(raw: bytes) -> Json:
 
 
 def _decode_plain(raw: bytes) -> Json | None:
-    """The object when it is one of plain values in canonical form; None when the slower way has to judge."""
     try:
-        text = raw.decode()
+        return decode_plain(raw.decode())
+    except UnicodeDecodeError:
+        return None
+
+
+def decode_plain(text: str) -> Json | None:
+    """The object when it is one of plain values in canonical form; None when `decode` has to judge."""
+    try:
         value, end = _scan(text, 0)
         if type(value) is dict and end == len(text) and _sorts_alike(text):
             return value if _write(value) == text else None
@@ -79,6 +87,10 @@ def _decode_any(raw: bytes) -> Json:
     if encode(value) != raw:
         raise CanonicalError(why="another spelling of the same object")
     return value
+
+
+def _write(value: object) -> str:
+    return "".join(_spell(value, 0))
 
 
 def _is_plain(value: object) -> bool:

@@ -31,7 +31,7 @@ from ingest.room import Room
 from vault.log.outbox import Submitter
 from vault.log.submission import Draft
 from vault.store.deposit import Deposit, Depositor, Sealing, SourceChangedError, SourceLostError
-from vault.store.keys import bucket_for, ensure_bucket
+from vault.store.keys import ensure_bucket, open_bucket_for
 from vault.store.objects import Vault
 
 RESERVE_BYTES = 64 * 1024 * 1024  # kept free for the log and the bodies where no settings say more
@@ -162,7 +162,7 @@ class Copying:
             _log.warning(
                 "the recorder changed while it was away; copied again from the start", file=file.shown_path
             )
-        bucket = bucket_for(utc_now())
+        bucket = open_bucket_for(self.line.vault, utc_now())
         ensure_bucket(self.line.vault, bucket)
         return self._take(
             file, self.line.depositor.begin(bucket, expected_size=file.size, entry_id=recording_id)

@@ -130,7 +130,7 @@ class Dockd:
             return
         self._reconciled_at = monotonic()
         busy = {session for bay in self._bays.values() if (session := bay.active_session())}
-        reconcile(self._line.db, self._line.vault.verifier, busy)
+        reconcile(self._line.db, self._line.vault, busy)
 
     def _show(self) -> None:
         self.board.flush(now=True)

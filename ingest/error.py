@@ -48,7 +48,7 @@ class NoRoomError(IngestError):
     code = "ingest.no_room"
     sentence = (
         "There is no room in the vault for {path} ({size} bytes needed, {free} free beside the reserve). "
-        "It is still on the recorder; free space on the vault's disk, then dock again."
+        "It is still on the recorder; add storage to the vault, then dock again."
     )
 
 
@@ -108,7 +108,7 @@ class VaultFullError(IngestError):
     code = "ingest.vault_full"
     sentence = (
         "The vault's disk is full: {failed} of {total} entries on the recorder were not taken and are still on it. "
-        "Leave the recorder as it is; ask a custodian to free space, then dock it again."
+        "Leave the recorder as it is; have storage added to the vault, then dock it again."
     )
 
 

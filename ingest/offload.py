@@ -209,7 +209,7 @@ class Offload:
     def _receive(self, planned: Planned, answer: Answer) -> None:
         """Verify one receipt; only then does the file count as done."""
         try:
-            receive(self._line.db, self._line.vault.verifier, answer)
+            receive(self._line.db, self._line.vault, answer)
         except CopyAgainError as cause:
             self._copy_again(planned, cause)
         except SealdockError as cause:

@@ -20,10 +20,10 @@ from core.db import Database
 from ingest.error import IngestError, NotSealedError, ReceiptError
 from ingest.recording import ON_THE_WAY, SEALED, UNFINISHED, IngestRecording, RecordingState, move
 from vault.error import VaultError
-from vault.formats.note import VerifierKey
 from vault.formats.proof import Receipt
 from vault.log.index import ReceiptRow
 from vault.log.outbox import OutboxRow, RowState
+from vault.store.objects import Vault
 
 BATCH = 500  # ids in one query
 
@@ -60,11 +60,11 @@ def look(session: Session, entry_ids: Iterable[str]) -> list[Answer]:
     return answers
 
 
-def check_receipt(raw: bytes, verifier: VerifierKey, recording: IngestRecording) -> int:
+def check_receipt(raw: bytes, vault: Vault, recording: IngestRecording) -> int:
     """The entry's index, once 1 to 3 hold. Raises ReceiptError."""
     try:
         receipt = Receipt.parse(raw)
-        leaf = receipt.verify(verifier)  # 1
+        leaf = receipt.verify(vault.speaker(receipt.proof.checkpoint_note))  # 1
     except VaultError as cause:
         raise ReceiptError(path=recording.shown_path, why=str(cause)) from cause
     if leaf.id != recording.id or leaf.type != "ingest" or leaf.object is None:  # 2
@@ -74,7 +74,7 @@ def check_receipt(raw: bytes, verifier: VerifierKey, recording: IngestRecording)
     return receipt.proof.index
 
 
-def receive(db: Database, verifier: VerifierKey, answer: Answer) -> None:
+def receive(db: Database, vault: Vault, answer: Answer) -> None:
     """Move one recording on by the log's answer; safe to do twice.
 
     Raises CopyAgainError when the file must be copied again (its row is `found`), NotSealedError when the log
@@ -82,14 +82,12 @@ def receive(db: Database, verifier: VerifierKey, answer: Answer) -> None:
     """
     with db.writing() as session:
         row = session.get_one(IngestRecording, answer.id)
-        failure = _apply(session, verifier, row, answer)
+        failure = _apply(session, vault, row, answer)
     if failure is not None:
         raise failure
 
 
-def _apply(
-    session: Session, verifier: VerifierKey, row: IngestRecording, answer: Answer
-) -> IngestError | None:
+def _apply(session: Session, vault: Vault, row: IngestRecording, answer: Answer) -> IngestError | None:
     if row.state in SEALED:
         return None
     if row.state in UNFINISHED:  # another process took the same answer in before us
@@ -97,7 +95,7 @@ def _apply(
     if row.state not in ON_THE_WAY:
         return NotSealedError(path=row.shown_path, why=row.reason)
     if answer.state == RowState.SEQUENCED:
-        return _seal(session, verifier, row, answer)
+        return _seal(session, vault, row, answer)
     move(session, row, "mismatch", answer.reason)
     if answer.state == RowState.REFUSED:
         return NotSealedError(path=row.shown_path, why=answer.reason)
@@ -105,15 +103,13 @@ def _apply(
     return CopyAgainError(path=row.shown_path)
 
 
-def _seal(
-    session: Session, verifier: VerifierKey, row: IngestRecording, answer: Answer
-) -> IngestError | None:
+def _seal(session: Session, vault: Vault, row: IngestRecording, answer: Answer) -> IngestError | None:
     if row.state == RecordingState.SUBMITTED:
         move(session, row, "verify")
     if answer.receipt is None:
         return ReceiptError(path=row.shown_path, why="the log has no receipt for it")
     try:
-        row.entry_index = check_receipt(answer.receipt, verifier, row)
+        row.entry_index = check_receipt(answer.receipt, vault, row)
     except ReceiptError as cause:
         return cause
     move(session, row, "receive")

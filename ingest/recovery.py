@@ -16,7 +16,6 @@ from ingest.docking import DockingSession, SessionState, interrupt_session, rele
 from ingest.error import NotSealedError, ReceiptError
 from ingest.receipt import Answer, CopyAgainError, look, receive
 from ingest.recording import ON_THE_WAY, IngestRecording, RecordingState, move
-from vault.formats.note import VerifierKey
 from vault.log.outbox import pending_ids
 from vault.store.deposit import sweep_incoming
 from vault.store.objects import Vault
@@ -49,10 +48,10 @@ def recover(db: Database, vault: Vault) -> None:
         swept = sweep_incoming(vault, pending_ids(session))
     if swept:
         _log.info("half-written copies removed", count=len(swept))
-    reconcile(db, vault.verifier, busy=())
+    reconcile(db, vault, busy=())
 
 
-def reconcile(db: Database, verifier: VerifierKey, busy: Collection[str]) -> int:
+def reconcile(db: Database, vault: Vault, busy: Collection[str]) -> int:
     """Take in the log's answers to recordings of sessions that are not `busy`; gives how many still wait.
 
     A receipt that does not prove its deposit is logged, and stands in the row's reason, until somebody has mended it.
@@ -66,7 +65,7 @@ def reconcile(db: Database, verifier: VerifierKey, busy: Collection[str]) -> int
         answers = look(session, waiting)
     for answer in answers:
         try:
-            receive(db, verifier, answer)
+            receive(db, vault, answer)
         except (CopyAgainError, NotSealedError):
             continue  # its row and its reason are written; a later docking copies it again
         except ReceiptError as cause:

@@ -19,7 +19,7 @@ from vault.retention.past import Past
 from vault.retention.policy import Policy
 from vault.store.objects import Vault
 
-JUDGED = frozenset({"signer", "schedule", "hold", "release", "dispose"})
+JUDGED = frozenset({"signer", "schedule", "hold", "release", "rewrap", "dispose", "destroy"})
 
 
 class DisposalAudit:

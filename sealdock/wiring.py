@@ -40,6 +40,8 @@ from ingest.copying import SealingLine
 from ingest.dockd import Dockd
 from ingest.inbox import Inbox
 from ingest.proxies import Workshop
+from ingest.room import is_docking
+from ingest.status import read_status
 from sealdock.worker import Worker
 from vault.anchor.assembly import anchord
 from vault.anchor.entry import AnchorEntries
@@ -226,8 +228,9 @@ def sealing_line(station: Station) -> SealingLine:
     """What a bay, a hand and the inbox seal with."""
     depositor = Depositor(station.vault, Buffers(station.settings.dock.buffers_mib * MEBIBYTE))
     return SealingLine(
-        station.vault, station.db, depositor, station.submitter("dockd"), station.settings.station.timezone
-    )
+        station.vault, station.db, depositor, station.submitter("dockd"), station.settings.station.timezone,
+        reserve_bytes=station.settings.fixity.reserve_mib * MEBIBYTE,
+    )  # fmt: skip
 
 
 def run_dockd(station: Station, stop: threading.Event) -> None:
@@ -268,6 +271,7 @@ def scrubber(station: Station) -> Scrubber:
     return Scrubber(
         station.vault, station.db, station.submitter("worker"),
         bytes_per_second=fixity.budget_mib_s * MEBIBYTE, days=fixity.days,
+        is_docking=lambda: is_docking(read_status(station.dock_status)),
     )  # fmt: skip
 
 

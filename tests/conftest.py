@@ -8,6 +8,9 @@ from collections.abc import Generator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from vault.formats import passphrase
+
+passphrase.WORK_FACTOR = 12  # of what tests seal in this process: the cost itself is no subject of theirs
 settings.register_profile(
     "quick", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )

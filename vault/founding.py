@@ -44,7 +44,7 @@ PERMITS = {  # which process may put which type of entry on the log; registered 
     "sealer": ["destroy"],
     "console": [
         "account", "unit", "officer", "recorder", "case", "link", "view", "denied", "export",
-        "hold", "release", "rewrap", "dispose",
+        "hold", "release", "dispose",
     ],
     "bureau": ["signer", "schedule", "hold", "release", "rewrap", "dispose", "report", "repair", "drill"],
 }  # fmt: skip

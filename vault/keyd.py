@@ -9,8 +9,9 @@ A request is a signed note by a process key that the log registers. Numbered che
   4. The object's wrapped key is the one that its entry, or the newest re-wrap that opens, commits to. For a derivative,
      the worker's signed note commits to key and parent.
   5. Nothing is opened of a recording that a `dispose` entry names, from that entry on.
-A re-wrap gives out headers for another bucket and no key, after they were opened again; it needs a `hold` or `link`
-entry about the recording. The sealer may ask whether two headers agree, and may have a bucket forgotten.
+A re-wrap gives the command line of root headers for another bucket of recordings and no key, after they were opened
+again; it needs a `hold` or `link` entry about the recording. The sealer may ask whether two headers agree, and may have
+a bucket forgotten.
 Nothing is ever written. Whoever owns this process while it is unlocked can read everything: it has no network, no
 database and no other work.
 """
@@ -47,6 +48,7 @@ from vault.line_server import LineServer
 from vault.log.ledger import LogReader
 from vault.log.rules import GRANTS, Register
 from vault.retention.headers import Headers, WrappingError
+from vault.retention.schedule import holds_recordings
 from vault.store.keys import Keyring, bucket_directory
 from vault.store.objects import DisposedError, Vault
 
@@ -65,9 +67,10 @@ RATES = {  # keys per second, and how many at once
     "sealer": (50.0, 1000.0),
 }
 OPERATIONS = {  # what is done with keys, and who may ask for it
+    "unlock": ("console", "bureau"),  # few: five wrong PINs lock a token for everybody
     "unwrap": ("console", "worker"),
     "unwrap_derived": ("console", "worker"),
-    "rewrap": ("console", "bureau"),
+    "rewrap": ("bureau",),  # a header that a console kept would open the recording after its bucket is gone
     "agrees": ("sealer", "bureau"),
     "forget": ("sealer", "bureau"),
 }
@@ -142,12 +145,12 @@ class Keyd:
         name, operation = request["by"], request["op"]
         if operation == "status":
             return {"is_unlocked": self._keyring is not None, "entries": self._reader.size}
+        if name not in OPERATIONS.get(operation, ()):
+            raise KeydRefusedError(why=f"{name} may not ask for {operation}")
         if operation == "unlock":
             self._spend(self._unlock_bucket, name)
             self.unlock(_text(request, "passphrase").encode())
             return {}
-        if name not in OPERATIONS.get(operation, ()):
-            raise KeydRefusedError(why=f"{name} may not ask for {operation}")
         self._spend(self._buckets[name], name)  # 2
         operations: dict[str, Callable[[Json], Json]] = {
             "unwrap": self._unwrap, "unwrap_derived": self._unwrap_derived, "rewrap": self._rewrap,
@@ -234,7 +237,11 @@ class Keyd:
         reason = self._reader.proven_leaf(_number(request, "grant"))
         if reason.type not in REWRAP_REASONS or leaf.id not in reason.about:
             raise KeydRefusedError(why="the named entry is no reason to re-wrap this recording")
-        slot, body_slot = self._headers(place, leaf).wrapped_for(_text(request, "bucket"))
+        if not holds_recordings(bucket := _text(request, "bucket")):
+            raise KeydRefusedError(
+                why=f"{bucket} is no bucket of recordings: what lies in it is never disposed of"
+            )
+        slot, body_slot = self._headers(place, leaf).wrapped_for(bucket)
         answer = {"object_slot": b64encode(slot).decode()}
         return answer if body_slot is None else answer | {"body_slot": b64encode(body_slot).decode()}
 

@@ -61,6 +61,9 @@ class Batch:
     start: int
     items: list[tuple[Leaf, Private]] = field(default_factory=list)
     committed: set[str] = field(default_factory=set)  # buckets that an entry of this batch commits to
+    _ids: dict[str, int] = field(default_factory=dict)  # places of the items, by id
+    _subjects: dict[str, list[int]] = field(default_factory=dict)
+    _known: int = 0  # items that the two above have
 
     @property
     def size(self) -> int:
@@ -73,13 +76,24 @@ class Batch:
 
     def find(self, entry_id: str) -> int | None:
         """As LogView."""
-        here = (self.start + i for i, (leaf, _) in enumerate(self.items) if leaf.id == entry_id)
-        return next(here, None) if (known := self.lookup.find(entry_id)) is None else known
+        self._learn()
+        return self._ids.get(entry_id) if (known := self.lookup.find(entry_id)) is None else known
 
-    def about(self, subject_id: str) -> list[int]:
+    def about(self, subject_id: str, *types: str) -> list[int]:
         """As LogView."""
-        here = [self.start + i for i, (leaf, _) in enumerate(self.items) if subject_id in leaf.about]
-        return self.lookup.about(subject_id) + here
+        self._learn()
+        here = self._subjects.get(subject_id, ())
+        return self.lookup.about(subject_id, *types) + [
+            place for place in here if not types or self.leaf(place).type in types
+        ]
+
+    def _learn(self) -> None:
+        """Look at each item once: what one round costs grows with what its entries say, and not with its square."""
+        for place, (leaf, _) in enumerate(self.items[self._known :], self.start + self._known):
+            self._ids.setdefault(leaf.id, place)
+            for subject in dict.fromkeys(leaf.about):
+                self._subjects.setdefault(subject, []).append(place)
+        self._known = len(self.items)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 An entry's time is a statement of the station's clock. When that clock moves otherwise than time does (CLOCK_BOOTTIME,
 which nobody sets and which runs on through a suspend), or stands before the newest entry at a start, whoever reads the
-log later must know from which entry on. Order never depends on it: an entry's place is its index.
+log later must know from which entry on. Order never depends on it: an entry's place is its index. Periods do: time that
+only a set clock vouches for makes no recording older (vault.retention.chronicle).
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ class Jump:
     before: datetime
     after: datetime
 
-    def statement(self, by: str) -> Leaf:
-        """The entry that says so; its facts are two times."""
+    def statement(self, by: str, vault: str) -> Leaf:
+        """The entry that says so, about the vault; its facts are two times."""
         facts = {"before": stamp(self.before), "after": stamp(self.after)}
-        return Leaf(id=new_id(), type=CLOCK, time=stamp(self.after), by=by, facts=facts)
+        return Leaf(id=new_id(), type=CLOCK, time=stamp(self.after), by=by, about=(vault,), facts=facts)
 
 
 class Timekeeper:
@@ -45,7 +46,10 @@ class Timekeeper:
         self._expected_from = self._wall(), self._steady()
 
     def start(self, newest: datetime) -> Jump | None:
-        """At a start: whether the clock stands before the newest entry of the log."""
+        """At a start: whether the clock stands before the newest entry of the log.
+
+        One that was set forward while the station was off looks like a station that was off: nothing tells them apart.
+        """
         now = self._wall()
         return Jump(newest, now) if newest - now > ALLOWANCE else None
 

@@ -137,7 +137,7 @@ class Vaultd:
         batch = Batch(self._reader, self._lookup, self._writer.size)
         self._jumped = self._timekeeper.look() or self._jumped
         if self._jumped:
-            batch.items.append((self._jumped.statement(self._by), Private()))
+            batch.items.append((self._jumped.statement(self._by, self._vault.id), Private()))
         self._fill(batch)
         if batch.items:
             self._writer.append(batch.items)
@@ -271,7 +271,7 @@ class Vaultd:
 
     def _enter(self, start: int, leaves: Sequence[Leaf]) -> None:
         """Learn entries that are on the log, and write them into the database in one transaction."""
-        self._lookup.add((start + i, leaf.id, leaf.about) for i, leaf in enumerate(leaves))
+        self._lookup.add((start + i, leaf.id, leaf.about, leaf.type) for i, leaf in enumerate(leaves))
         for leaf in leaves:
             self._register.take(leaf)
             self._commitments.take(leaf)

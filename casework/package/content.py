@@ -24,6 +24,7 @@ RECEIPTS = "data/receipts"
 CUSTODY = "data/custody"
 CHECKPOINT = "data/checkpoint"
 LOG_KEY = "data/log-key.txt"
+HANDOVERS = "data/handover"  # as in the vault: how the log came to be signed by another key
 CASE = "data/case.json"
 SEAL = "seal.note"
 

@@ -47,6 +47,14 @@ SENTENCES = {
         "{path} names another key than the one you brought. "
         "The package is from another log, or your key is; do not rely on it until that is explained."
     ),
+    "package.handover": (
+        "{path} does not lead from the key you brought to the one that signed ({why}). Nothing in this package "
+        "is proven under your key; ask the bureau which key is right."
+    ),
+    "package.superseded": (
+        "{path} was signed by a key after it had given up the log. Whoever made it held an old key: it proves nothing, "
+        "and it is evidence of a forgery. Keep it and tell the bureau."
+    ),
     "package.checkpoint": "{path} does not hold under the key ({why}). Nothing in this package is proven.",
     "package.receipt": "{path} does not prove its entry ({why}). It was changed or is from another log.",
     "package.receipt_name": "{path} is the receipt of entry {found}. Receipts were exchanged.",

@@ -6,10 +6,11 @@ What comes out are entries that are on the log under the key; everything else in
 from __future__ import annotations
 
 from casework.package.bag_check import BagCheck
-from casework.package.content import CHECKPOINT, LOG_KEY, RECEIPTS, receipt_path
+from casework.package.content import CHECKPOINT, HANDOVERS, LOG_KEY, RECEIPTS, receipt_path
 from core.errors import SealdockError
 from vault.formats.checkpoint import Checkpoint, parse_checkpoint
-from vault.formats.note import VerifierKey
+from vault.formats.handover import FILE_LIMIT, SupersededError, spoken_by
+from vault.formats.note import Note, VerifierKey
 from vault.formats.proof import Receipt
 
 SMALL = 1024 * 1024  # bytes: keys, checkpoints and receipts are far below
@@ -48,9 +49,31 @@ class ProofCheck:
                 inside = VerifierKey.parse(raw.decode(errors="replace").partition("\n")[0])
             except SealdockError:
                 self._bag.find("package.key", LOG_KEY)
-        if self._outside is not None and inside not in {None, self._outside}:
+        if self._outside is None:
+            return inside
+        today = self._handed_over(self._outside)
+        if inside not in {None, today}:
             self._bag.find("package.other_key", LOG_KEY)
-        return self._outside or inside
+        return today
+
+    def _handed_over(self, outside: VerifierKey) -> VerifierKey:
+        """The key that the log had when the package was made, by the handovers in it.
+
+        The reader may have been given that key, or the one of the founding, from which the handovers lead there.
+        """
+        paths = sorted(self._bag.below(HANDOVERS), key=lambda path: (len(path), path))
+        raws = [raw for raw in (self._bag.read(path, FILE_LIMIT) for path in paths) if raw is not None]
+        note = self._bag.read(CHECKPOINT, SMALL) if raws else None
+        if note is None:
+            return outside
+        try:
+            return spoken_by(note, outside, raws)
+        except SupersededError:
+            self._bag.find("package.superseded", CHECKPOINT)
+        except SealdockError as cause:
+            if not _is_signed_by(outside, note):  # else a later key, which no handover in here needs to prove
+                self._bag.find("package.handover", HANDOVERS, why=why(cause))
+        return outside
 
     def _read_checkpoint(self, key: VerifierKey) -> tuple[Checkpoint, bytes] | None:
         """4."""
@@ -81,6 +104,14 @@ class ProofCheck:
                 self._bag.find("package.receipt_checkpoint", path)
             else:
                 self._receipts[leaf.id] = receipt
+
+
+def _is_signed_by(key: VerifierKey, note: bytes) -> bool:
+    """Whether `key` truly signed the note. Raises nothing: whoever reads the checkpoint names what is wrong."""
+    try:
+        return key in Note.parse(note).signers([key])
+    except SealdockError:
+        return False
 
 
 def why(cause: SealdockError) -> str:

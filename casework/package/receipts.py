@@ -7,14 +7,17 @@ over as they lie in the vault: whoever receives them judges them with the author
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from casework.field import CaseworkError
 from casework.package.bag import Member
-from casework.package.content import receipt_path
+from casework.package.content import HANDOVERS, receipt_path
 from vault.audit.anchor import anchors
 from vault.formats.entry import Leaf
+from vault.formats.handover import follow, read_handovers
 from vault.formats.merkle import DirectoryTiles, inclusion_proof
 from vault.formats.proof import Receipt
 from vault.log.index import EntryRow
@@ -56,10 +59,17 @@ class ReceiptShelf:
     def members(self) -> list[Member]:
         """The receipts as files, and the outside evidence over the recordings."""
         files = {receipt_path(receipt.leaf.id): receipt.raw() for receipt in self._kept.values()}
+        files |= {f"{HANDOVERS}/{size}": raw for size, raw in self._handovers()}
         for index, receipt in self._kept.items():
             if receipt.leaf.object is not None:
                 files.update(self._outside(index, receipt.leaf))
         return [Member.of_bytes(path, raw) for path, raw in files.items()]
+
+    def _handovers(self) -> Iterator[tuple[int, bytes]]:
+        """How the log's key of today follows from that of the founding, for whoever was given an earlier one."""
+        raws = read_handovers(self._log.vault.path)
+        for step, raw in zip(follow(self._log.vault.founding_key, raws), raws, strict=True):
+            yield step.size, raw
 
     def _outside(self, index: int, leaf: Leaf) -> dict[str, bytes]:
         """The earliest anchored checkpoint over an entry with a stamp or cosignature, and the receipt under it."""

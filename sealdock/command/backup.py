@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import pyrage
 
 from core.clock import parse_stamp, utc_now
 from core.durable import create_once
@@ -22,7 +21,8 @@ from vault.care.backup import Backup, BackupResult, Mark, Passed, copied_head
 from vault.care.drill import SAMPLE
 from vault.care.drill import drill as run_drill
 from vault.care.restore import Restored
-from vault.formats.age import Identity
+from vault.formats.age import Identity, NoMatchError
+from vault.formats.passphrase import unseal
 from vault.log.ledger import LogReader
 
 SHOWN = 20  # problems named one by one; the rest is counted
@@ -151,8 +151,8 @@ def _identity(path: Path, passphrase_file: Path | None) -> Identity:
     if raw.startswith(_AGE):
         secret = passphrase(passphrase_file, f"Passphrase of {path}")
         try:
-            raw = pyrage.passphrase.decrypt(raw, secret.decode())
-        except pyrage.DecryptError as cause:
+            raw = unseal(secret, raw)
+        except NoMatchError as cause:
             raise click.UsageError(f"the passphrase does not open {path}") from cause
     lines = [one for one in raw.decode("ascii", "replace").splitlines() if one and not one.startswith("#")]
     if not lines:

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 from sqlalchemy import select
 
-from core.clock import parse_stamp, utc_now
+from core.clock import parse_stamp, stamp, utc_now
 from core.errors import Exit, SealdockError
 from core.settings import RootKind
 from sealdock.command.found import credential_advice, pkcs11_option, root_secret
@@ -165,16 +165,16 @@ def rotate_the_recovery(settings: Path, recipients: tuple[str, ...], secret_file
 @click.pass_obj
 def compromise(settings: Path, name: str, since: str, vkey: str | None) -> None:
     """Say on the log that the key NAME (a process, log, root or recovery) is in the wrong hands since then."""
-    station = Station.load(settings)
+    station, moment = Station.load(settings), _moment(since)
     done = declare(
         station.vault,
         station.settings.keys,
         name,
-        _moment(since),
+        moment,
         vkey,
         cosigners(station.settings.keys),
     )
-    click.echo(f"The log says that {done.key.vkey} is not believed since {since}.")
+    click.echo(f"The log says that {done.key.vkey} is not believed since {stamp(moment)}.")
     if done.new_key:
         click.echo(f"In force is now {done.new_key}")
     for number, step in enumerate(done.steps, 1):

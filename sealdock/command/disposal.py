@@ -29,9 +29,10 @@ from sealdock.command.retention import (
     write_request,
 )
 from sealdock.wiring import Station
+from vault.formats.approval import ED25519, ENROLLED, REVOKED, WEBAUTHN, PersonalKey, sign, unbase64
+from vault.formats.statement import Statement
 from vault.log.index import wait_sequenced
 from vault.log.submission import Draft
-from vault.retention.approval import ED25519, ENROLLED, REVOKED, WEBAUTHN, PersonalKey, sign, unbase64
 from vault.retention.certificate import Certificate, certify
 from vault.retention.chronicle import DISPOSE, SIGNER, Chronicle
 from vault.retention.closing import close_bucket
@@ -39,12 +40,11 @@ from vault.retention.execution import Hands, carry_out
 from vault.retention.past import Past
 from vault.retention.personal import make_personal_key, open_personal_key, personal_path
 from vault.retention.rewrapping import submit_rewrap
-from vault.retention.statement import Statement
 from vault.sealer import clear
 from vault.store.keys import ensure_bucket
 from webconsole.auth.account import get_account, list_accounts
 
-AT_ONCE = 250  # recordings of one entry: vaultd reads all that was ever said of each before it answers
+AT_ONCE = 250  # recordings of one entry: of each, vaultd looks back along the log before it answers
 copy_option = click.option(
     "--copy", "copies", multiple=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A copy of the vault's directory in which the same is to be erased; may be repeated.",
@@ -90,7 +90,7 @@ def propose(settings: Path, recordings: tuple[str, ...], all_due: bool, basis: s
         recordings = tuple(each.id for each in found.recordings if each.id not in apart)[:AT_ONCE]
     if not 1 <= len(recordings) <= AT_ONCE:
         raise click.UsageError(f"name between 1 and {AT_ONCE} recordings, or --all-due when some are due")
-    facts = {"schedule": schedule_in_force(past).entry_id, "basis": basis}
+    facts = {"schedule": schedule_in_force(past).entry_id, "basis": basis, "as_of": past.size}
     write_request(out, Statement(DISPOSE, recordings, facts, station.vault.id))
 
 

@@ -11,14 +11,15 @@ import click
 
 from casework.daily import day_of
 from casework.kept import KeptReceipt, keep, session_recordings
-from casework.scan import joined
+from casework.scan import ScanError, joined
 from casework.window import Outsiders, window_of
 from core.clock import utc_now
 from core.digest import Sha256
 from core.durable import create_once
 from core.errors import Exit, SealdockError
+from core.regular import read_bounded
 from sealdock.command.option import json_option, key_option, trusted_key
-from sealdock.outside import Confirmed, confirmations, told
+from sealdock.outside import Confirmed, confirmations, speaker, told
 from sealdock.wiring import Station
 from vault.formats.entry import is_ulid
 from vault.formats.note import Note
@@ -27,6 +28,7 @@ from vault.log.index import place_of
 from webconsole.display.paper import House, daily_sheet, file_frame, receipt_sheet
 
 PIECE = 1 << 20
+FILE_LIMIT = 1 << 22  # bytes; an entry, its proof and a checkpoint with a hundred lines have less
 RECEIPT_START = b"c2sp.org/tlog-proof@"
 LANGUAGES = {"zh-CN": "zh_CN", "en": "en"}
 readable = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -64,19 +66,25 @@ def receipt() -> None:
               help="Certificates (PEM) of the time-stamping authority; may be repeated.")  # fmt: skip
 @click.option("--witness", "witnesses", multiple=True, metavar="KEY|FILE",
               help="The key of a witness whose cosignature counts; may be repeated.")  # fmt: skip
+@click.option("--handover", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
+              help="A vault, a package or either's handovers: from --key to later keys of the log.")  # fmt: skip
 @key_option
 @json_option
 @click.pass_context
 def verify(
-    context: click.Context, files: tuple[Path, ...], recording: Path | None, stamps: tuple[Path, ...],
-    roots: tuple[Path, ...], witnesses: tuple[str, ...], key: str | None, as_json: bool,
+    context: click.Context, *, files: tuple[Path, ...], recording: Path | None, stamps: tuple[Path, ...],
+    roots: tuple[Path, ...], witnesses: tuple[str, ...], handover: Path | None, key: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Verify a receipt: 0 proven under --key, 1 wrong, 3 consistent but the key is unconfirmed.
 
     FILE is the receipt; or the codes of a printed one, scanned into one file each, in the order of their numbers.
     """
-    found = Receipt.parse(joined([file.read_bytes() for file in files]))
-    verdict = found.examine(trusted=trusted_key(key))
+    found, trusted = Receipt.parse(joined([_scanned(file) for file in files])), trusted_key(key)
+    if handover is not None:
+        if trusted is None:
+            raise click.UsageError("--handover needs --key: the key that the bureau published first")
+        trusted = speaker(found.proof.checkpoint_note, trusted, handover)
+    verdict = found.examine(trusted=trusted)
     seen = confirmations(found, verdict.key, stamps, roots, witnesses)
     same = (
         None
@@ -101,7 +109,7 @@ def read(files: tuple[Path, ...], out: Path) -> None:
     FILE... are the codes of one page, scanned into one text file each, in the order of their numbers; or a checkpoint
     that was typed. Nothing is proven by reading: check the file that was written.
     """
-    raw = joined([file.read_bytes() for file in files])
+    raw = joined([_scanned(file) for file in files])
     if raw.startswith(RECEIPT_START):
         kind, use = "a receipt", f"sealdock receipt verify {out} --key KEY"
         Receipt.parse(raw)
@@ -203,6 +211,13 @@ def _tell(verdict: Verdict, seen: list[Confirmed]) -> None:
     if verdict.leaf.object:
         click.echo(f"  sha256 {verdict.leaf.object.sha256}, {verdict.leaf.object.size} bytes")
     click.echo(f"  {told(seen)}")
+
+
+def _scanned(path: Path) -> bytes:
+    try:
+        return read_bounded(path, FILE_LIMIT)
+    except OSError as cause:
+        raise ScanError(why=cause.strerror or "it cannot be read") from cause
 
 
 def _digest(path: Path) -> str:

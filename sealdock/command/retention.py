@@ -22,13 +22,13 @@ from core.errors import Exit, SealdockError
 from ingest.media_facts import MediaFacts
 from sealdock.command.option import json_option
 from sealdock.wiring import Station
+from vault.formats.approval import Approval
+from vault.formats.statement import APPROVALS, Statement
 from vault.log.index import wait_sequenced
 from vault.log.submission import Draft
-from vault.retention.approval import Approval
 from vault.retention.chronicle import HOLD, RELEASE, SCHEDULE, Chronicle
 from vault.retention.past import Past
 from vault.retention.schedule import RetentionClass, Schedule, default_schedule
-from vault.retention.statement import APPROVALS, Statement
 from webconsole.auth.account import get_account
 
 SEQUENCED_WITHIN_S = 15.0

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
-import pyrage
 
 from casework.window import Outsiders
 from core.canonical import encode
@@ -22,8 +21,9 @@ from sealdock.disposal_audit import DisposalAudit
 from sealdock.wiring import Station
 from vault.audit.report import Report
 from vault.audit.verify import Progress, Request, verify_vault_as
-from vault.formats.age import Identity
+from vault.formats.age import Identity, NoMatchError
 from vault.formats.note import SigningKey, sign_note
+from vault.formats.passphrase import unseal
 from vault.log.index import wait_sequenced
 from vault.log.report_rule import REPORT
 from vault.log.submission import Draft
@@ -194,7 +194,10 @@ def _signer(station: Station | None) -> SigningKey | None:
 
 
 def _enter(report: Report, digest: str, station: Station) -> None:
-    facts = {"sha256": digest, "size": report.size, "ok": report.ok, "failures": report.failure_count}
+    facts = {
+        "sha256": digest, "size": report.size, "since": report.since, "resumed": report.resumed is not None,
+        "ok": report.ok, "failures": report.failure_count,
+    }  # fmt: skip
     submitter = station.submitter(BUREAU)
     with station.db.writing() as session:
         entry_id = submitter.submit(session, Draft(REPORT, facts=facts))
@@ -208,8 +211,8 @@ def _identity(path: Path, passphrase_file: Path | None) -> Identity:
     if raw.startswith(b"age-encryption.org/v1"):
         secret = passphrase(passphrase_file, f"Passphrase of {path}")
         try:
-            raw = pyrage.passphrase.decrypt(raw, secret.decode())
-        except pyrage.DecryptError as cause:
+            raw = unseal(secret, raw)
+        except NoMatchError as cause:
             raise click.UsageError(f"the passphrase does not open {path}") from cause
     lines = [
         line for line in raw.decode("ascii", "replace").splitlines() if line and not line.startswith("#")

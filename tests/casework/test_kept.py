@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from casework.scan import joined, pieces
 from casework.window import Outsiders, window_of
 from core.errors import Exit
 from sealdock.command.receipt import receipt as command
+from sealdock.outside import confirmations
 from vault.formats import timestamp
-from vault.formats.cosignature import CosignerSigningKey, Kind
+from vault.formats.checkpoint import Checkpoint
+from vault.formats.cosignature import CosignerSigningKey, Kind, with_lines
+from vault.formats.note import SigningKey
 from vault.formats.proof import Receipt
 
 
@@ -107,6 +111,39 @@ def test_a_damaged_anchor_is_no_evidence_and_no_obstacle(house: House, authority
     kept = keep(house.reader, outsiders(authority), index)
     assert kept.window.first is None
     kept.receipt.verify(house.vault.verifier)
+
+
+def test_a_stamped_checkpoint_of_another_history_is_no_evidence(house: House, authority: Authority) -> None:
+    index = sealed(house)
+    size = stamp_log(house, authority)
+    genuine = keep(house.reader, outsiders(authority), index)
+    log_key = SigningKey.read(house.keys / "log.key")
+    for other in (size - 1, size + 100):  # whoever holds the log's key can have anything stamped
+        note = Checkpoint(log_key.name, other, bytes(32)).signed(log_key)
+        place = house.vault.log_path / "anchors" / str(other)
+        place.mkdir()
+        (place / "checkpoint").write_bytes(note)
+        (place / "hour.tsr").write_bytes(authority.answer(timestamp.query(note).raw))
+    window = window_of(house.reader, outsiders(authority), index)
+    assert window.latest is not None
+    assert window.latest.size == size
+    kept = keep(house.reader, outsiders(authority), index)
+    assert kept.checkpoint == genuine.checkpoint
+
+
+def test_a_stamp_counts_whatever_further_lines_the_log_put_under_its_checkpoint(
+    house: House, authority: Authority
+) -> None:
+    index = sealed(house)
+    stamp_log(house, authority)
+    kept = keep(house.reader, outsiders(authority), index)
+    further = CosignerSigningKey.generate(house.vault.origin, Kind.ML_DSA_44)
+    note = kept.receipt.proof.checkpoint_note
+    note = with_lines(note, further.line(kept.checkpoint.text(), datetime.now(UTC)))
+    whole = Receipt(replace(kept.receipt.proof, checkpoint_note=note), kept.leaf)
+    for key in (None, house.vault.verifier):
+        [seen] = confirmations(whole, key, kept.stamps, [authority.place / "roots.pem"], ())
+        assert seen.name == "hour.tsr"
 
 
 def test_the_command_line_says_who_confirmed_it(house: House, authority: Authority, tmp_path: Path) -> None:

@@ -40,8 +40,9 @@ class Log:
     def find(self, entry_id: str) -> int | None:
         return next((place for place, leaf in enumerate(self.leaves) if leaf.id == entry_id), None)
 
-    def about(self, subject_id: str) -> list[int]:
-        return [place for place, leaf in enumerate(self.leaves) if subject_id in leaf.about]
+    def about(self, subject_id: str, *types: str) -> list[int]:
+        named = [place for place, leaf in enumerate(self.leaves) if subject_id in leaf.about]
+        return [place for place in named if not types or self.leaves[place].type in types]
 
 
 def entry(kind: str, facts: dict[str, object], about: tuple[str, ...] = ()) -> Leaf:
@@ -66,7 +67,7 @@ def test_every_type_is_known_here() -> None:
 
 @pytest.mark.parametrize("kind", sorted(GOOD))
 def test_what_casework_submits_is_taken(rules: Rules, log: Log, kind: str) -> None:
-    rules.check(log, entry(kind, GOOD[kind], (CASE, RECORDING)))
+    rules.check(log, entry(kind, GOOD[kind], (CASE, RECORDING, ACCOUNT)[: 2 if kind == "export" else 3]))
 
 
 @pytest.mark.parametrize("kind", sorted(GOOD))
@@ -95,3 +96,24 @@ def test_an_export_names_each_of_its_recordings(rules: Rules, log: Log) -> None:
         rules.check(log, entry("export", {**GOOD["export"], "recordings": 2}, (CASE, RECORDING)))
     with pytest.raises(RefusedError, match="each of its recordings"):
         rules.check(log, entry("export", GOOD["export"], (RECORDING, new_id())))
+
+
+@pytest.mark.parametrize("kind", ["link", "export"])
+def test_what_was_disposed_of_is_evidence_of_no_case(rules: Rules, log: Log, kind: str) -> None:
+    log.leaves.append(entry("dispose", {}, (RECORDING,)))
+    with pytest.raises(RefusedError, match="was disposed of"):
+        rules.check(log, entry(kind, GOOD[kind], (CASE, RECORDING)))
+
+
+def test_what_was_disposed_of_may_be_taken_out_of_a_case(rules: Rules, log: Log) -> None:
+    log.leaves.append(entry("dispose", {}, (RECORDING,)))
+    rules.check(log, entry("link", {**GOOD["link"], "action": "unlink"}, (CASE, RECORDING)))
+
+
+@pytest.mark.parametrize(("kind", "named"), [("link", (CASE,)), ("link", (RECORDING,)), ("account", (CASE,))])
+def test_an_entry_hides_from_nobody_whom_it_is_about(
+    rules: Rules, log: Log, kind: str, named: tuple[str, ...]
+) -> None:
+    """Who asks the log about a recording or an account must find everything that is said of it."""
+    with pytest.raises(RefusedError, match="does not name"):
+        rules.check(log, entry(kind, GOOD[kind], named))

@@ -65,6 +65,11 @@ def test_what_is_too_long_for_paper_says_so() -> None:
     assert "keep it as a file" in str(caught.value)
 
 
+@pytest.mark.timeout(10)
+def test_a_page_of_nothing_but_lines_is_read_at_once() -> None:
+    assert joined([b"a\n" * (1 << 19)]).count(b"\n") == 1 << 19
+
+
 @pytest.mark.parametrize("raw", [b"\xff\xfe\x00", b"x" * (1 << 21)])
 def test_what_is_no_text_is_one_error(raw: bytes) -> None:
     with pytest.raises(ScanError):

@@ -43,7 +43,7 @@ from vault.retention.execution import carry_out, waiting
 from vault.retention.past import Past
 from vault.retention.rewrapping import submit_rewrap
 from vault.store.derived import DerivedStore
-from vault.store.keys import Keyring, NoBucketError, ensure_bucket
+from vault.store.keys import Keyring, NoBucketError, bucket_names, ensure_bucket
 from vault.store.objects import DisposedError, Vault, open_object
 from vault.vaultd import Vaultd
 
@@ -93,9 +93,7 @@ def every_identity(vault: Vault, keys: Path, recovery: str) -> list[Identity]:
     """Root, recovery, and what they open in keys/buckets."""
     identities = [Identity.parse(recovery)]
     for keyring in (Keyring.unlock(vault, keys, PASSPHRASE), Keyring.from_identity(vault, recovery)):
-        identities += [
-            keyring.bucket(place.name) for place in sorted((vault.keys_path / "buckets").iterdir())
-        ]
+        identities += [keyring.bucket(name) for name in bucket_names(vault)]
         with pytest.raises(NoBucketError):
             keyring.bucket(BUCKET)
     return identities

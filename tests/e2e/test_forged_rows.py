@@ -15,12 +15,12 @@ from keeping.people import HALF_A_YEAR, Keeping
 from sqlalchemy import text, update
 
 from core.clock import new_id
+from vault.formats.approval import sign
 from vault.formats.note import SigningKey
+from vault.formats.statement import Statement
 from vault.log.outbox import OutboxRow, RowState
 from vault.log.submission import Draft, exact
-from vault.retention.approval import sign
 from vault.retention.execution import carry_out, waiting
-from vault.retention.statement import Statement
 from vault.sealer import Sealer, clear
 
 
@@ -149,7 +149,7 @@ def none(_keeping: Keeping, _recording: str) -> list[dict[str, Any]]:
 
 
 def approvals(keeping: Keeping, recording: str, keys: dict[str, Ed25519PrivateKey]) -> list[dict[str, Any]]:
-    facts = {"schedule": keeping.schedule, "basis": "保存期限届满"}
+    facts = keeping.reasons()
     statement = Statement("dispose", (recording,), facts, keeping.house.vault.id)
     return [sign(statement, account, key).facts() for account, key in keys.items()]
 
@@ -163,7 +163,7 @@ def test_both_approvals_of_a_disposal_are_forged(
     for role in ("custodian", "head"):
         keeping.person(role)
     recording = keeping.recording()
-    facts = {"schedule": keeping.schedule, "basis": "保存期限届满", "approvals": forged(keeping, recording)}
+    facts = {**keeping.reasons(), "approvals": forged(keeping, recording)}
     dispose = keeping.submit("console", Draft("dispose", about=(recording,), facts=facts, time=keeping.now()))
     assert keeping.house.row(dispose).state == RowState.REFUSED
     assert len(refusals(keeping.house)) == 1
@@ -189,7 +189,7 @@ def test_even_a_vaultd_that_asks_nothing_gets_nothing_erased(keeping: Keeping) -
     for role in ("custodian", "head"):
         keeping.person(role)
     recording = keeping.recording()
-    facts = {"schedule": keeping.schedule, "basis": "保存期限届满", "approvals": stranger(keeping, recording)}
+    facts = {**keeping.reasons(), "approvals": stranger(keeping, recording)}
     asked = keeping.house.submit(
         "console", Draft("dispose", about=(recording,), facts=facts, time=keeping.now())
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def test_a_true_receipt_gives_the_index(
     station: Station, sealed: tuple[bytes, IngestRecording, Database]
 ) -> None:
     receipt, row, _ = sealed
-    assert check_receipt(receipt, station.vault.verifier, row) == row.entry_index
+    assert check_receipt(receipt, station.vault, row) == row.entry_index
 
 
 @pytest.mark.parametrize(
@@ -48,13 +49,17 @@ def test_a_receipt_of_something_else_is_refused(
     facts = {name: getattr(row, name) for name in ("id", "sha256", "size", "shown_path", "path", "media")}
     other = IngestRecording(**facts | {fact: value})
     with pytest.raises(ReceiptError, match=why):
-        check_receipt(receipt, station.vault.verifier, other)
+        check_receipt(receipt, station.vault, other)
 
 
-def test_a_receipt_of_another_vault_is_refused(sealed: tuple[bytes, IngestRecording, Database]) -> None:
+def test_a_receipt_of_another_vault_is_refused(
+    station: Station, sealed: tuple[bytes, IngestRecording, Database]
+) -> None:
     receipt, row, _ = sealed
     with pytest.raises(ReceiptError, match="signature"):
-        check_receipt(receipt, SigningKey.generate("sealdock/other").verifier, row)
+        check_receipt(
+            receipt, replace(station.vault, verifier=SigningKey.generate("sealdock/other").verifier), row
+        )
 
 
 @pytest.mark.parametrize("place", [30, -10, 200])
@@ -65,4 +70,4 @@ def test_a_receipt_with_one_byte_changed_is_refused(
     broken = bytearray(receipt)
     broken[place] ^= 1
     with pytest.raises(ReceiptError):
-        check_receipt(bytes(broken), station.vault.verifier, row)
+        check_receipt(bytes(broken), station.vault, row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def row(station: Station, recording_id: str) -> IngestRecording:
 def test_a_receipt_that_proves_nothing_is_said_once_and_stands_in_the_row(
     station: Station, waiting: str
 ) -> None:
-    stranger = SigningKey.generate("sealdock/other").verifier
+    stranger = replace(station.vault, verifier=SigningKey.generate("sealdock/other").verifier)
     with capture_logs() as lines:
         for _ in range(3):
             reconcile(station.db, stranger, busy=())
@@ -48,8 +49,9 @@ def test_a_receipt_that_proves_nothing_is_said_once_and_stands_in_the_row(
 
 
 def test_a_better_answer_settles_it(station: Station, waiting: str) -> None:
-    reconcile(station.db, SigningKey.generate("sealdock/other").verifier, busy=())
-    reconcile(station.db, station.vault.verifier, busy=())
+    stranger = replace(station.vault, verifier=SigningKey.generate("sealdock/other").verifier)
+    reconcile(station.db, stranger, busy=())
+    reconcile(station.db, station.vault, busy=())
     assert row(station, waiting).state == RecordingState.RECEIPTED
     assert row(station, waiting).reason == ""
 
@@ -64,6 +66,6 @@ def test_what_the_log_did_not_take_is_settled_without_noise(
     with station.db.writing() as session:
         session.execute(update(OutboxRow).where(OutboxRow.id == waiting).values(state=state, reason="why"))
     with capture_logs() as lines:
-        assert reconcile(station.db, station.vault.verifier, busy=()) == 0
+        assert reconcile(station.db, station.vault, busy=()) == 0
     assert not [line for line in lines if line["log_level"] == "error"]
     assert row(station, waiting).state == then

@@ -14,15 +14,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from casework.retention import evidence_policy
 from core.clock import new_id, utc_now
+from vault.formats.approval import sign
+from vault.formats.statement import Statement
 from vault.log import rules as log_rules
 from vault.log.index import EntryRow
 from vault.log.outbox import RowState, Submitter
 from vault.log.submission import Draft
-from vault.retention.approval import sign
 from vault.retention.execution import Hands
 from vault.retention.rule import register
 from vault.retention.schedule import Schedule, default_schedule
-from vault.retention.statement import Statement
 from vault.store.derived import DerivedStore
 
 HALF_A_YEAR = timedelta(days=190)
@@ -98,11 +98,15 @@ class Keeping:
         statement = Statement(kind, about, facts, self.house.vault.id)
         return [sign(statement, account, self.keys[account]).facts() for account in approvers]
 
+    def reasons(self) -> dict[str, Any]:
+        """What a disposal that is asked for now says, its approvals left aside."""
+        return {"schedule": self.schedule, "basis": "保存期限届满", "as_of": self.house.reader.size}
+
     def dispose(
         self, recordings: Sequence[str], approvers: Sequence[str], by: str = "console", **changed: Any
     ) -> str:
         """Ask for a disposal; `changed` facts are not those that were approved."""
-        about, facts = tuple(recordings), {"schedule": self.schedule, "basis": "保存期限届满"}
+        about, facts = tuple(recordings), self.reasons()
         approvals = self.approvals("dispose", about, facts, approvers)
         full = {**facts, "approvals": approvals, **changed}
         return self.submit(by, Draft("dispose", about=about, facts=full, time=self.now()))

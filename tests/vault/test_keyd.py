@@ -174,6 +174,13 @@ def test_other_jobs_need_no_content(guarded: Guarded, job: str | None) -> None:
         guarded.client("worker").unwrap(guarded.index, job=job)
 
 
+@pytest.mark.parametrize("name", ["worker", "dockd", "sealer"])
+def test_only_who_speaks_for_a_person_tries_a_passphrase(locked: Guarded, name: str) -> None:
+    """A few wrong PINs lock a token; a worker in the wrong hands would lock everybody out."""
+    with pytest.raises(KeydRefusedError, match=f"{name} may not ask for unlock"):
+        locked.client(name).unlock(PASSPHRASE)
+
+
 @pytest.mark.parametrize("name", ["dockd", "vaultd"])
 def test_other_processes_get_no_keys(guarded: Guarded, name: str) -> None:
     with pytest.raises(KeydRefusedError, match=f"{name} may not ask"):

@@ -18,11 +18,12 @@ from core.clock import new_id, stamp, utc_now
 from core.digest import sha256_hex
 from vault.formats.entry import Leaf
 from vault.formats.note import Note, SigningKey, sign_note
+from vault.formats.pack import Private
 from vault.intake import Intake
 from vault.log.outbox import AppliedEntry, OutboxRow, Projections, RefusedError, RowState, Submitter
-from vault.log.rules import LogView
+from vault.log.rules import LogView, Lookup
 from vault.log.submission import Draft, exact
-from vault.reception import CLOCK_ALLOWANCE
+from vault.reception import CLOCK_ALLOWANCE, Batch
 from vault.store import keys
 from vault.store.keys import BODY_LIMIT, BodyLimitError
 from vault.store.medium import MediumError
@@ -380,3 +381,30 @@ def test_a_submission_knows_its_entry() -> None:
     assert submission.is_entry(submission.leaf)
     assert not submission.is_entry(replace(submission.leaf, id=new_id()))
     assert not submission.is_entry(replace(submission.leaf, time=stamp(utc_now() + timedelta(seconds=1))))
+
+
+# --- what a rule sees of the batch
+
+
+def test_a_rule_sees_what_stands_before_it_in_the_same_batch_by_type_or_by_all(house: House) -> None:
+    batch = Batch(house.reader, Lookup(), house.reader.size)
+    subject = new_id()
+    leaves = [
+        Leaf(new_id(), kind, stamp(utc_now()), "console", about=(subject,))
+        for kind in ("view", "hold", "view")
+    ]
+    assert batch.about(subject) == []
+    for place, leaf in enumerate(leaves, batch.start):
+        batch.items.append((leaf, Private()))
+        assert batch.find(leaf.id) == place
+    first = batch.start
+    assert batch.about(subject) == [first, first + 1, first + 2]
+    assert batch.about(subject, "hold", "release") == [first + 1]
+
+
+def test_what_was_said_of_a_recording_for_years_is_not_read_for_a_rule() -> None:
+    lookup, recording = Lookup(), new_id()
+    lookup.add((place, new_id(), (recording,), "hold" if place == 7 else "verify") for place in range(300))
+    assert lookup.about(recording, "hold", "dispose") == [7]
+    assert lookup.about(recording) == list(range(300))
+    lookup.close()

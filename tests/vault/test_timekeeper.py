@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from core.clock import new_id
 from vault.formats.entry import Leaf
 from vault.timekeeper import Timekeeper
 
@@ -41,7 +42,8 @@ def test_a_jump_is_told_once_with_both_times(station: Station, keeper: Timekeepe
     assert (found.before, found.after) == (NOON + timedelta(seconds=10), NOON + timedelta(seconds=10) + jump)
     station.pass_by(10)
     assert keeper.look() is None
-    leaf = found.statement("vaultd")
+    leaf = found.statement("vaultd", vault := new_id())
+    assert leaf.about == (vault,)
     assert Leaf.parse(leaf.canonical()) == leaf
     assert (leaf.type, leaf.facts["before"]) == ("clock", "2026-11-23T12:00:10.000000Z")
 

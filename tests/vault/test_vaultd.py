@@ -309,7 +309,7 @@ def test_nobody_else_commits_to_a_bucket(house: House) -> None:
 
 
 def rewrap(house: House, slots: bytes, **facts: object) -> str:
-    entry = house.submit("console", Draft("rewrap", facts={"bucket": BUCKET, **facts}))
+    entry = house.submit("bureau", Draft("rewrap", facts={"bucket": BUCKET, **facts}))
     tamper(house, entry, key_slot=slots)
     return entry
 
@@ -341,7 +341,7 @@ def test_a_rewrap_with_other_keys_than_it_says_is_refused(house: House, slots: b
 def test_a_rewraps_own_body_and_a_body_it_wraps_anew_do_not_share_a_slot(house: House) -> None:
     header = os.urandom(184)
     facts = {"bucket": BUCKET, "object_header_sha256": sha256_hex(header)}
-    alone = house.submit("console", Draft("rewrap", facts=facts, body={"reason": "x"}))
+    alone = house.submit("bureau", Draft("rewrap", facts=facts, body={"reason": "x"}))
     tamper(house, alone, key_slot=header)
     house.settle()
     index = index_of(house, alone)

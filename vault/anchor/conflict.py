@@ -1,7 +1,8 @@
 """Two checkpoints that cannot both be beginnings of one honest log, kept where they were noticed.
 
 Invariant: evidence of a conflict is written once, named by its content, never removed by a program, and its number is
-bounded, so that whoever holds a log key cannot fill the disk with it.
+bounded, so that whoever holds a log key cannot fill the disk with it. Each kind has its own room: whoever carries old
+checkpoints about can make rollbacks appear, and must not thereby keep a fork from being recorded.
   fork      one size, two roots, both signed: the log's key made two histories. The two files prove it to anybody.
   rollback  fewer entries than were seen before: the log was set back, or an old file was carried here.
   unproven  more entries, and no proof that they continue what was seen before.
@@ -19,7 +20,7 @@ from core.errors import Exit
 from vault.error import VaultError
 from vault.formats.checkpoint import Checkpoint
 
-KEPT = 100  # conflicts of one log at one observer; the first ones tell most
+KEPT = 100  # conflicts of one kind and log at one observer; the first ones tell most
 KNOWN, OFFERED, ANSWER = "known", "offered", "answer"
 
 
@@ -86,8 +87,9 @@ def keep(directory: Path, kind: ConflictKind, known: bytes, offered: bytes, answ
     """Keep two checkpoints below `directory`; the same two again make no second directory. Raises OSError."""
     name = f"{kind}-{sha256(known + b'/' + offered).hexdigest()[:16]}"
     found = conflicts(directory)
-    if len(found) >= KEPT and not (directory / name).exists():
-        return found[0]
+    alike = [one for one in found if one.kind is kind]
+    if len(alike) >= KEPT and not (directory / name).exists():
+        return alike[0]
     place = directory / name
     make_directory(place)
     for file, content in ((KNOWN, known), (OFFERED, offered), (ANSWER, answer)):

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from core.clock import utc_now
+from core.errors import Exit
 from vault.anchor.conflict import Conflict, ConflictError
 from vault.anchor.entry import ANCHOR
 from vault.anchor.source import Authority, Proven, Source, Witness
@@ -37,6 +38,7 @@ class UnmatchedError(VaultError):
         "{file} is no evidence that this station asked for ({why}). Nothing was kept; carry the file that answers a "
         "request of `sealdock anchor request`, and check the names and roots in the settings."
     )
+    exit_code = Exit.NO
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ WAIT_S = 20.0  # for the next bytes of a request
 LIFE_S = 60.0  # of a connection, however busily it drips
 STOP_LOOK_S = 0.1  # how soon it notices that it is to stop
 _HASH_DIGITS = 64
+_LENGTH_DIGITS = len(str(REQUEST_LIMIT))  # zeros before a number are digits as well
 
 
 class ListenError(VaultError):
@@ -126,7 +127,7 @@ class _Desk(BaseHTTPRequestHandler):
             self._say(404, b"there is nothing here\n", close=True)
         elif not (length.isascii() and length.isdigit()):
             self._say(411, b"say how long the request is\n", close=True)
-        elif int(length[:10]) > REQUEST_LIMIT:
+        elif len(length) > _LENGTH_DIGITS or int(length) > REQUEST_LIMIT:
             self._say(413, b"the request is too long\n", close=True)
         else:
             self._say(*self._cosigned(self.rfile.read(int(length))))

@@ -15,6 +15,7 @@ settings; judging one anchor costs some milliseconds.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,6 +44,7 @@ OBLIGATION = 10  # the number in vault/audit/verify.py
 CHECKPOINT = "checkpoint"
 SUFFIXES = {"timestamp": ".tsr", "cosignature": ".cosignature", "signature": ".signature"}
 _KINDS = {suffix: kind for kind, suffix in SUFFIXES.items()}
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")  # of a source, as the log takes it; nothing else names a file
 _TREE_CODES = {"verify.bundle", "verify.tile", "verify.root"}  # then the tree says nothing about an anchor
 _LIMIT = max(timestamp.REPLY_LIMIT, NOTE_LIMIT)
 
@@ -131,25 +133,29 @@ class Judge:
         """What one file proves about the stored checkpoint. Raises VaultError or OSError for one that is damaged."""
         file, raw = str(path.relative_to(anchor.directory)), read_bounded(path, _LIMIT)
         told = self._stamped if kind == "timestamp" else self._cosigned
-        at, trusted, why = told(anchor.note(), raw, name)  # 2
-        return OutsideEvidence(checkpoint.size, checkpoint.root, at, kind, name, file, trusted, why)
+        at, by, why = told(anchor.note(), raw, name)  # 2
+        trusted = by is not None
+        return OutsideEvidence(checkpoint.size, checkpoint.root, at, kind, by or name, file, trusted, why)
 
-    def _stamped(self, note: bytes, raw: bytes, name: str) -> tuple[datetime, bool, str]:
+    def _stamped(self, note: bytes, raw: bytes, name: str) -> tuple[datetime, str | None, str]:
+        """When, by whom of those whom the reader named, and why by nobody."""
         reply = timestamp.parse(raw)
         if reply.imprint != sha256(note).digest():
             raise timestamp.TimestampError(why="it was made over other bytes")
         try:
-            return timestamp.verify(raw, note, self._roots.get(name, ())).at, True, ""
+            return timestamp.verify(raw, note, self._roots.get(name, ())).at, name, ""
         except timestamp.UntrustedTimestampError as cause:
-            return reply.at, False, str(cause.parameters["why"])
+            return reply.at, None, str(cause.parameters["why"])
 
-    def _cosigned(self, note: bytes, raw: bytes, _name: str) -> tuple[datetime, bool, str]:
+    def _cosigned(self, note: bytes, raw: bytes, _name: str) -> tuple[datetime, str | None, str]:
+        """As `_stamped`; the key says whose it is, because anybody can give a file another name."""
         found = cosignatures(with_lines(note, raw), self._witnesses)
         if found:
-            return min(one.at for one in found), True, ""
+            first = min(found, key=lambda one: one.at)
+            return first.at, first.key.name, ""
         return (
             claimed_at(raw) or datetime.fromtimestamp(0, UTC),
-            False,
+            None,
             "no key of a witness was given that made it",
         )
 
@@ -174,7 +180,7 @@ def outside_evidence(
     for anchor in reversed(anchors(directory)):
         told = list(_outside(judge, anchor))
         if head and tiles and told:
-            why = _no_beginning(Checkpoint(head.origin, told[0].size, told[0].root), head, tiles)
+            why = no_beginning(Checkpoint(head.origin, told[0].size, told[0].root), head, tiles)
             told = [replace(one, trusted=False, why=why) for one in told] if why else told
         found += told
         if newest_only and any(one.trusted for one in found):
@@ -239,7 +245,7 @@ def _check_checkpoint(
     except (OSError, VaultError) as cause:
         report.fail(Finding(OBLIGATION, "verify.anchor", file, reason(cause)))
         return None
-    why = _no_beginning(stored, head, tiles)
+    why = no_beginning(stored, head, tiles)
     if why and stored.size <= head.size and _TREE_CODES & {one.code for one in report.failures}:
         report.note(Finding(OBLIGATION, "notice.anchor", file, "the log's own files are damaged"))
     elif why:
@@ -248,7 +254,7 @@ def _check_checkpoint(
     return stored
 
 
-def _no_beginning(stored: Checkpoint, head: Checkpoint, tiles: DirectoryTiles) -> str:
+def no_beginning(stored: Checkpoint, head: Checkpoint, tiles: DirectoryTiles) -> str:
     """Why `stored` is no beginning of the log; empty when it is one."""
     if stored.size > head.size:
         return f"it speaks of {stored.size} entries, and the log now has only {head.size}"
@@ -293,6 +299,8 @@ def _logged(entries: Iterable[Leaf]) -> dict[tuple[int, str, str], set[str]]:
     named: dict[tuple[int, str, str], set[str]] = defaultdict(set)
     for leaf in entries:
         facts = leaf.facts
-        if leaf.type == "anchor" and facts.get("kind") in SUFFIXES and isinstance(facts.get("size"), int):
-            named[facts["size"], facts["kind"], str(facts.get("name"))].add(str(facts.get("sha256")))
+        size, kind, name = (facts.get(key) for key in ("size", "kind", "name"))
+        is_named = isinstance(name, str) and isinstance(kind, str) and kind in SUFFIXES
+        if leaf.type == "anchor" and is_named and isinstance(size, int) and _NAME.fullmatch(str(name)):
+            named[size, str(kind), str(name)].add(str(facts.get("sha256")))
     return dict(named)

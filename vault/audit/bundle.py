@@ -22,7 +22,8 @@ from vault.formats.merkle import HASH_SIZE, TILE_WIDTH, bundle_path, leaf_hash, 
 
 GENESIS = "genesis"
 NOTABLE = frozenset({
-    GENESIS, REWRAP, "key", "root", "bucket", "anchor", "signer", "schedule", "hold", "release", "dispose", "destroy",
+    GENESIS, REWRAP, "key", "root", "compromise", "bucket", "anchor", "signer", "schedule", "hold", "release",
+    "dispose", "destroy",
 })  # fmt: skip
 """Types whose meaning reaches beyond the entry; vault.audit.history takes them in order."""
 

@@ -21,6 +21,7 @@ _KNOWN = re.compile(
     r"vault\.json|log/(?:checkpoint|policy|lock)|log/(?:cut|anchors|handover|lookup)/.+|incoming/.+"
     rf"|log/tile/(?:entries|[0-7])/{_NUMBER}(?:\.p/\d{{1,3}})?|(?:packs|keys/slots)/{_NUMBER}"
     r"|keys/(?:root|recovery)\.recipient|keys/rotation/.+|keys/buckets/[A-Za-z0-9][A-Za-z0-9-]{0,63}/(?:recipient|identity\.age)"
+    r"|keys/buckets/\.[A-Za-z0-9][A-Za-z0-9-]{0,63}\.closed"
 )
 _OBLIGATION = 6
 
@@ -36,7 +37,7 @@ class Survey:
 def survey(directory: Path, relations: relation.Relations | None, report: Report) -> Survey:
     """Take down what no format knows and hand the objects on to `relations`, unless only some are to be judged."""
     total = Survey()
-    for file, size in _files(directory, ""):
+    for file, size in _files(directory):
         found = _OBJECT.fullmatch(file)
         total.objects += size if found else 0
         total.others += 0 if found else size
@@ -49,18 +50,26 @@ def survey(directory: Path, relations: relation.Relations | None, report: Report
     return total
 
 
-def _files(directory: Path, below: str) -> Iterator[tuple[str, int]]:
-    """Every name that is no directory, with its size; links are names and are not followed."""
-    try:
-        found = sorted(os.scandir(directory / below), key=lambda one: one.name)
-    except OSError:
-        return  # what should be in it is missed by name
-    for one in found:
-        file = f"{below}{one.name}"
-        if one.is_dir(follow_symlinks=False):
-            yield from _files(directory, f"{file}/")
-            continue
+def _files(directory: Path) -> Iterator[tuple[str, int]]:
+    """Every name that is no directory, with its size; links are names and are not followed.
+
+    However deep directories lie in each other, they wait in a list and not on the interpreter's stack.
+    """
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
         try:
-            yield file, one.stat(follow_symlinks=False).st_size
+            found = sorted(os.scandir(f"{directory}/{below}"), key=lambda one: one.name)
         except OSError:
-            continue  # a vault at work: it was a temporary file, or what needs it will miss it
+            continue  # what should be in it is missed by name
+        inner = list[str]()
+        for one in found:
+            file = f"{below}{one.name}"
+            try:
+                if one.is_dir(follow_symlinks=False):
+                    inner.append(f"{file}/")
+                else:
+                    yield file, one.stat(follow_symlinks=False).st_size
+            except OSError:
+                continue  # a vault at work: it was a temporary file, or what needs it will miss it
+        waiting += reversed(inner)

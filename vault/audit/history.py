@@ -14,9 +14,11 @@ from typing import Protocol
 
 from vault.audit.bucket import Buckets, check_bucket_files
 from vault.audit.file import read_bounded
+from vault.audit.policy import check_compromised
 from vault.audit.report import Finding, Report, reason
 from vault.formats.entry import Leaf
 from vault.formats.handover import DIRECTORY, Handover
+from vault.formats.spelling import is_bucket
 
 _LIMIT = 1 << 16  # bytes of a recipient file
 READERS = ("root", "recovery")
@@ -45,6 +47,7 @@ class History:
         ] = {}  # first entry; recipient and digest of the newest
         self._used: dict[str, int] = {}  # first entry that uses the bucket
         self._destroyed: dict[str, int] = {}  # the entry that says so
+        self._compromised: dict[str, int] = {}  # a key's text, and the entry that says so first
         self._unjudged = 0
         self.anchors: list[Leaf] = []
 
@@ -59,6 +62,8 @@ class History:
             self._take_readers(leaf)
         elif leaf.type == "key":
             self._take_key(index, leaf)
+        elif leaf.type == "compromise":
+            self._compromised.setdefault(str(leaf.facts.get("vkey")), index)
         elif leaf.type == "bucket":
             self._take_bucket(index, leaf)
         elif leaf.type == "destroy":
@@ -80,6 +85,7 @@ class History:
         """7. and 11. Hold the files to what was said."""
         self._check_handovers()
         self._check_readers()
+        check_compromised(self._directory, self._compromised, self._report)
         for name, index in sorted(self._used.items()):
             said = self._committed.get(name)
             if said is None or said[0] > index:
@@ -111,6 +117,9 @@ class History:
 
     def _take_bucket(self, index: int, leaf: Leaf) -> None:
         name, recipient, digest = (str(leaf.facts.get(key)) for key in ("name", "recipient", "sha256"))
+        if not is_bucket(name):
+            self._fail(index, "what it names cannot be a bucket")
+            return
         known = self._committed.get(name)
         if known and known[1] != recipient:
             self._fail(index, f"the bucket {name} has another recipient than it had")

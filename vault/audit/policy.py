@@ -7,7 +7,7 @@ itself, but a policy that names a second log makes that program believe a forged
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vault.audit.file import read_bounded
@@ -37,6 +37,18 @@ def check_policy(directory: Path, keys: Sequence[VerifierKey], report: Report) -
     named, own = _logs(text), {key.vkey for key in keys}
     if len(set(named)) != len(named) or not {keys[-1].vkey} <= set(named) <= own:
         report.fail(Finding(OBLIGATION, "verify.key", POLICY_FILE, "it has to name this log and no other"))
+
+
+def check_compromised(directory: Path, compromised: Mapping[str, int], report: Report) -> None:
+    """The policy names no key that an entry of the log calls compromised; `compromised` has the entry by key."""
+    try:
+        named = _logs(read_bounded(directory / POLICY_FILE, _LIMIT).decode("utf-8", "replace"))
+    except OSError:
+        return  # named by check_policy
+    for vkey in named:
+        if vkey in compromised:
+            why = f"entry {compromised[vkey]} says so"
+            report.fail(Finding(OBLIGATION, "verify.compromised", POLICY_FILE, why, compromised[vkey]))
 
 
 def _logs(text: str) -> list[str]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import Exit, SealdockError
+from core.shown import shown
 from vault.formats.checkpoint import Checkpoint
 from vault.formats.note import VerifierKey
 from vault.formats.proof import Trust
@@ -21,6 +22,10 @@ FINDINGS_KEPT = 1000  # of each kind; a wrecked vault must not fill the memory, 
 SENTENCES = {
     "verify.vault_file": "{where} cannot be used ({why}). It names the vault and its key; restore it.",
     "verify.key": "{where} names another key than the one given: another vault, or a replaced key ({why}).",
+    "verify.compromised": (
+        "{where} still names a compromised key ({why}). Whoever follows it believes what was forged with that key; "
+        "finish `sealdock key compromise`, or take the line out."
+    ),
     "verify.checkpoint": "{where} does not hold ({why}). Without it nothing else could be judged.",
     "verify.bundle": "{where} was altered or lost ({why}). The log no longer says what was signed.",
     "verify.tile": "{where} was altered or lost ({why}). Restore it; what lies below it cannot be proven.",
@@ -135,13 +140,13 @@ class Report:
         """Take down something that is wrong."""
         self.failure_count += 1
         if len(self.failures) < FINDINGS_KEPT:
-            self.failures.append(finding)
+            self.failures.append(_repeatable(finding))
 
     def note(self, finding: Finding) -> None:
         """Take down something worth knowing."""
         self.notice_count += 1
         if len(self.notices) < FINDINGS_KEPT:
-            self.notices.append(finding)
+            self.notices.append(_repeatable(finding))
 
     def absorb(self, part: Report) -> None:
         """Take over what was found about a part of the vault."""
@@ -165,3 +170,8 @@ class Report:
             "failure_count": self.failure_count, "failures": [one.to_json() for one in self.failures],
             "notice_count": self.notice_count, "notices": [one.to_json() for one in self.notices],
         }  # fmt: skip
+
+
+def _repeatable(finding: Finding) -> Finding:
+    """The finding with names that somebody chose as a report may repeat them."""
+    return replace(finding, file=shown(finding.file), why=shown(finding.why))

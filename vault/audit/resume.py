@@ -18,9 +18,10 @@ from core.canonical import CanonicalError, decode, encode
 from core.clock import stamp, utc_now
 from core.digest import sha256_hex
 from vault.audit.file import read_bounded
-from vault.audit.report import Finding
+from vault.audit.report import SENTENCES, Finding
 from vault.error import VaultError
-from vault.formats.checkpoint import Checkpoint
+from vault.formats.checkpoint import Checkpoint, CheckpointError
+from vault.formats.entry import is_stamp
 
 _LIMIT = 1 << 22  # bytes of a state file; a thousand findings
 _EVERY_S = 5.0  # a state is written this often: what a power cut costs
@@ -95,10 +96,30 @@ def load_state(path: Path, checkpoint: Checkpoint, recipients: list[str]) -> Res
         findings = [Finding(**one) for one in facts["findings"]]
         state = ResumeState(path, kept, readers, facts["next"], facts["counts"], findings, facts["at"])
         state.resumed_bytes = state.counts.get("object_bytes", 0)
-        if type(state.next) is not int or not all(type(one) is int for one in state.counts.values()):
-            raise ResumeError(path=path, why="its numbers are none")
+        if why := _fault(state):
+            raise ResumeError(path=path, why=why)
     except FileNotFoundError:
         return fresh
+    except CheckpointError as cause:
+        raise ResumeError(path=path, why=str(cause.parameters["why"])) from cause
     except (OSError, CanonicalError, KeyError, TypeError, AttributeError) as cause:
         raise ResumeError(path=path, why=str(cause)) from cause
     return state
+
+
+def _fault(state: ResumeState) -> str:
+    """Why these are not facts that `write` wrote; empty when they may be."""
+    numbers = [state.next, *state.counts.values()]
+    if not all(type(one) is int and one >= 0 for one in numbers) or state.next > state.checkpoint.size:
+        return "its numbers cannot be those of this log"
+    if not is_stamp(state.stopped_at) or not all(map(_is_finding, state.findings)):
+        return "it says something that no verification says"
+    return ""
+
+
+def _is_finding(one: Finding) -> bool:
+    texts, numbers = (one.code, one.file, one.why), (one.entry, one.first, one.last)
+    plain = all(isinstance(text, str) and text.isprintable() for text in texts)
+    return (
+        plain and one.code in SENTENCES and all(number is None or type(number) is int for number in numbers)
+    )

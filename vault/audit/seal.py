@@ -1,22 +1,24 @@
 """Is every sealed object there, and the same? (obligations 6 and 9 of vault/audit/verify.py).
 
-Objects are read once, in large pieces, from the medium where the kernel lets go of its cached pages; with a
-bucket's identity the same pass also opens them, so that a damaged object is named to the chunk. The files are
-read here, with none of the code that wrote them, and only as far as an honest one can be.
+Objects are read once, from the medium and not from the page cache (vault.audit.stretch); with a bucket's identity
+the same pass also opens them, so that a damaged object is named to the chunk. The files are read here, with none of
+the code that wrote them, and only as far as an honest one can be.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import get_ident, local
 
 from core.digest import Sha256
 from vault.audit.bucket import Buckets
-from vault.audit.file import is_immutable, open_regular
+from vault.audit.file import is_immutable
 from vault.audit.relation import object_file
 from vault.audit.report import Finding, reason
+from vault.audit.stretch import WHOLE_LIMIT, Stretches, open_medium
 from vault.error import AgeError
 from vault.formats.age import (
     CHUNK_SIZE,
@@ -29,7 +31,7 @@ from vault.formats.age import (
 )
 from vault.formats.entry import ObjectCommitment
 
-_PIECE = 64  # chunks read at once: 4 MiB
+_PLAIN_ROOM = -(-WHOLE_LIMIT // SEALED_CHUNK_SIZE) * CHUNK_SIZE
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class ObjectAudit:
         """6. and 9. One object, in one pass."""
         sealed, file = entry.commitment, object_file(entry.id)
         try:
-            descriptor = open_regular(self._directory / file, os.O_NOFOLLOW)
+            descriptor = open_medium(self._directory / file)
         except FileNotFoundError:
             return ObjectOutcome(entry.index, entry.id, missing=True)
         except OSError as cause:
@@ -94,24 +96,23 @@ class ObjectAudit:
             os.close(descriptor)
 
     def _read(self, descriptor: int, entry: SealedObject) -> ObjectOutcome:
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)  # from the medium, not from memory
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         sealed, file = entry.commitment, object_file(entry.id)
         stored, plain = Sha256(), Sha256()
         opener, fault = self._opener(entry)
+        stretches, room = self._rooms()
         place = 0
-        while place < sealed.stored_size:
-            piece = self._piece(descriptor, place, sealed.stored_size)
-            stored.update(piece)
-            place += len(piece)
-            self._read_bytes[get_ident()] = self._read_bytes.get(get_ident(), 0) + len(piece)
-            if opener is None:
-                continue
-            try:
-                done = opener.open(piece, self._plain, final=place == sealed.stored_size)
-                plain.update(self._plain[:done])
-            except PayloadError as cause:
-                opener, fault = None, _payload_fault(entry, cause)
+        with closing(stretches.read(descriptor, sealed.stored_size)) as pieces:
+            for piece, chunks in pieces:
+                stored.update(piece)
+                place += len(piece)
+                self._read_bytes[get_ident()] = self._read_bytes.get(get_ident(), 0) + len(piece)
+                if opener is None:
+                    continue
+                try:
+                    done = opener.open(chunks, room, final=place == sealed.stored_size)
+                    plain.update(room[:done])
+                except PayloadError as cause:
+                    opener, fault = None, _payload_fault(entry, cause)
         if stored.hexdigest() != sealed.stored_sha256:
             why = "its digest is not the one the entry names"
             return _lost(entry, why, (0, place - 1)).joined(fault)
@@ -132,24 +133,12 @@ class ObjectAudit:
             return None, Finding(9, "verify.plaintext", file, reason(cause), entry.index)
         return ChunkOpener(file_key, entry.slot[HEADER_SIZE:KEY_SLOT_SIZE], name=file), None
 
-    def _piece(self, descriptor: int, place: int, size: int) -> memoryview:
-        """The next stored bytes, whole chunks, in this thread's buffer."""
-        if not hasattr(self._buffers, "stored"):
-            self._buffers.stored = memoryview(bytearray(_PIECE * SEALED_CHUNK_SIZE))
-            self._buffers.plain = memoryview(bytearray(_PIECE * CHUNK_SIZE))
-        view: memoryview = self._buffers.stored[: min(_PIECE * SEALED_CHUNK_SIZE, size - place)]
-        got = 0
-        while got < len(view):
-            count = os.preadv(descriptor, [view[got:]], place + got)
-            if not count:
-                raise OSError(0, "it became shorter while it was read")
-            got += count
-        return view
-
-    @property
-    def _plain(self) -> memoryview:
-        plain: memoryview = self._buffers.plain
-        return plain
+    def _rooms(self) -> tuple[Stretches, memoryview]:
+        """The buffers of this thread."""
+        if not hasattr(self._buffers, "rooms"):
+            self._buffers.rooms = Stretches(), memoryview(bytearray(_PLAIN_ROOM))
+        rooms: tuple[Stretches, memoryview] = self._buffers.rooms
+        return rooms
 
 
 def _lost(entry: SealedObject, why: str, span: tuple[int, int] | None = None) -> ObjectOutcome:

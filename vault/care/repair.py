@@ -22,12 +22,12 @@ from core.durable import fsync_directory, make_directory
 from core.errors import Exit
 from vault.audit.verify import verify_vault
 from vault.care.beside import Beside, slot_pairs
-from vault.care.mirror import Mirror
+from vault.care.copying.mirror import Mirror
 from vault.care.placing import Placing
-from vault.care.proven import NotProvenError, ProvenTree
+from vault.care.mending.proven import NotProvenError, ProvenTree
 from vault.error import VaultError
 from vault.formats.entry import Leaf, pack_bundle
-from vault.formats.merkle import TILE_WIDTH, width_at
+from vault.formats.merkle import TILE_WIDTH, bundle_path, tile_path, width_at
 from vault.formats.pack import PAIR_ROOM
 from vault.log.ledger import LogReader
 from vault.log.submission import Draft
@@ -39,13 +39,14 @@ _TILE = re.compile(r"log/tile/(entries|\d)/((?:x\d{3}/)*\d{3})(?:\.p/(\d{1,3}))?
 _BESIDE = re.compile(r"(packs|keys/slots)/((?:x\d{3}/)*\d{3})\Z")
 _OBJECT = re.compile(r"objects/[0-9a-z]{2}/([0-9A-HJKMNP-TV-Z]{26})\.chunks\Z")
 _DESTROYS = (b'"type":"dispose"', b'"type":"rewrap"')
+_OF_THE_TREE = frozenset({"verify.bundle", "verify.tile", "verify.root"})
 _REPAIRABLE = frozenset({"verify.object", "verify.bundle", "verify.tile", "verify.slot", "verify.pack"})
 
 
 class WrongCopyError(VaultError):
     """A second copy of another vault."""
 
-    code = "vault.wrong_copy"
+    code = "vault.copy_of_another"
     sentence = (
         "{path} is a copy of the vault {found} and not of this one. Nothing was changed; name a copy that "
         "`sealdock backup run` made of this vault."
@@ -102,9 +103,52 @@ class Repairer:
         """Files that the verifier finds damaged or lost and that can be looked for in a copy, the tree's first."""
         report = verify_vault(self._vault.path, self._vault.founding_key)
         found = {one.file for one in report.failures if one.code in _REPAIRABLE}
+        if any(one.code in _OF_THE_TREE for one in report.failures):
+            found.update(self._wrong_in_tree())  # the verifier cannot always say which of two files is wrong
         return sorted(
             found, key=lambda file: (not file.startswith("log/"), file.startswith("objects/"), file)
         )
+
+    def _wrong_in_tree(self) -> Iterator[str]:
+        """Tiles and bundles that are not the ones that lead to the signed root, or that nothing here proves."""
+        level = 0
+        while count := self._tree.size >> 8 * level:
+            for number in range(-(-count // TILE_WIDTH)):
+                width = width_at(self._tree.size, level, number)
+                for file in (
+                    tile_path(level, number, width),
+                    *([bundle_path(number, width)] if not level else []),
+                ):
+                    if not self._is_right(
+                        f"log/{file}", level if file.startswith(f"tile/{level}/") else None, number
+                    ):
+                        yield f"log/{file}"
+            level += 1
+
+    def _is_right(self, file: str, level: int | None, number: int) -> bool:
+        try:
+            return self._content(file) == self._right(level, number)
+        except NotProvenError:
+            return False
+
+    def _right(self, level: int | None, number: int) -> bytes:
+        """What a tile of this level, or the bundle (None), has to be. Raises NotProvenError."""
+        if level is None:
+            return pack_bundle(self._tree.entries(number))
+        return b"".join(self._tree.hashes(level, number))
+
+    @staticmethod
+    def _name(level: str, number: int, width: int) -> str:
+        if not width:
+            return ""
+        below = bundle_path(number, width) if level == "entries" else tile_path(int(level), number, width)
+        return f"log/{below}"
+
+    def _content(self, file: str) -> bytes:
+        try:
+            return (self._vault.path / file).read_bytes()
+        except OSError:
+            return b""
 
     def object_file(self, recording: str) -> str:
         """The file of a recording's object."""
@@ -124,17 +168,18 @@ class Repairer:
         raise NotRepairableError(file=file, why="it is no file that a copy can prove")
 
     def _repair_tile(self, file: str, level: str, number: int) -> Repaired | None:
-        if level == "entries":
-            good = pack_bundle(self._tree.entries(number))
-        else:
-            good = b"".join(self._tree.hashes(int(level), number))
-        path = self._vault.path / file
-        if path.exists() and path.read_bytes()[: len(good)] == good:
+        width = width_at(self._tree.size, 0 if level == "entries" else int(level), number)
+        if file != self._name(level, number, width):
+            raise NotRepairableError(file=file, why="the log's head calls for no such file")
+        good = self._right(None if level == "entries" else int(level), number)
+        if self._content(file) == good:
             return None
         span = 1 if level == "entries" else 256 ** int(level)
         return self._replace(file, good, is_edge=self._tree.size < (number + 1) * span * TILE_WIDTH)
 
     def _repair_beside(self, file: str, kind: str, number: int) -> Repaired | None:
+        if not width_at(self._tree.size, 0, number):
+            raise NotRepairableError(file=file, why="the log's head calls for no such file")
         leaves = [Leaf.parse(raw) for raw in self._tree.entries(number)]
         is_edge = width_at(self._tree.size, 0, number) < TILE_WIDTH
         beside = Beside(self._copy, self._vault.path)

@@ -18,9 +18,9 @@ from vault.audit.report import Report
 from vault.audit.verify import verify_vault
 from vault.care.backup import VAULT_DIRECTORY, NoRoomForCopyError, Passed
 from vault.care.beside import Problem
-from vault.care.mirror import Mirror
+from vault.care.copying.mirror import Mirror
 from vault.care.placing import Placing
-from vault.care.stretch import SourceDamagedError, look_through
+from vault.care.copying.stretch import SourceDamagedError, look_through
 from vault.error import VaultError
 from vault.formats.age import Identity
 from vault.formats.merkle import Frontier

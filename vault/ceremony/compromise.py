@@ -82,7 +82,8 @@ def declare(
         if is_cut_short and name in PERMITS:
             rotate_process(ceremony, name)
         key = _meant(past, title, vkey, is_cut_short=is_cut_short)
-        said = Said(COMPROMISE, {"name": title, "vkey": key.vkey, "since": stamp(since)})
+        facts = {"name": title, "vkey": key.vkey, "since": stamp(since)}
+        said = Said(COMPROMISE, facts, about=(vault.id,))  # so that rules find it (vault.retention.chronicle)
         is_told, in_force = key.vkey in past.compromised, current == key
         if not is_told and name in PERMITS and in_force:
             return Declared(key, NEXT_STEPS["process"], rotate_process(ceremony, name, said))

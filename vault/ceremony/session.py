@@ -51,6 +51,7 @@ class Said:
     type: str
     facts: Mapping[str, Any]
     body: Mapping[str, Any] | None = None
+    about: tuple[str, ...] = ()
 
 
 class Ceremony:
@@ -107,7 +108,14 @@ class Ceremony:
 
     def _entry(self, said: Said) -> tuple[Leaf, Private]:
         if said.body is None:
-            leaf = Leaf(id=new_id(), type=said.type, time=stamp(utc_now()), by=_BY, facts=dict(said.facts))
+            leaf = Leaf(
+                id=new_id(),
+                type=said.type,
+                time=stamp(utc_now()),
+                by=_BY,
+                about=said.about,
+                facts=dict(said.facts),
+            )
             return leaf, Private()
         draft = Draft(said.type, facts=said.facts, body=said.body, body_bucket=FACTS_BUCKET)
         submission, salted = exact(draft, _BY)

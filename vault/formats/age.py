@@ -3,8 +3,8 @@
 A header wraps one 16-byte file key for one or more recipients and authenticates itself. The vault keeps
 the header and the payload nonce apart from the payload: `cat slot object` is an ordinary age file, and
 rewrapping or destroying the key never touches the object. Parsing is strict: one header has one spelling,
-everything else is refused with an AgeError. Passphrases, armor and other recipient types are left to the
-stock programs.
+everything else is refused with an AgeError. Passphrases are vault.formats.passphrase; armor and other recipient types
+are left to the stock programs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from secrets import token_bytes
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -100,6 +101,20 @@ class NoMatchError(AgeError):
     sentence = "This key does not open the object: it was sealed to another one. The evidence is unharmed."
 
 
+class Wrapper(Protocol):
+    """What a file key can be wrapped for: a recipient, or a passphrase."""
+
+    def wrap(self, file_key: bytes) -> bytes:
+        """One stanza."""
+
+
+class Opener(Protocol):
+    """What opens a stanza: an identity, or a passphrase."""
+
+    def unwrap(self, stanza: Stanza) -> bytes | None:
+        """The file key, or None when the stanza is not addressed to us. Raises HeaderError."""
+
+
 class Recipient:
     """The public half: what a dock seals to. Text form `age1...`."""
 
@@ -123,7 +138,7 @@ class Recipient:
         share = ephemeral.public_key().public_bytes_raw()
         wrap_key = _wrap_key(ephemeral.exchange(self._key), share, self.public)
         body = ChaCha20Poly1305(wrap_key).encrypt(_ZERO_NONCE, file_key, None)
-        return b"-> X25519 %s\n%s\n" % (_encode(share), _encode(body))
+        return b"-> X25519 %s\n%s\n" % (encode_base64(share), encode_base64(body))
 
 
 @lru_cache(64)
@@ -160,7 +175,7 @@ class Identity:
             return None
         if len(stanza.arguments) != 2:  # noqa: PLR2004  # the type and the ephemeral share
             raise HeaderError(why="an X25519 stanza needs exactly one argument")
-        share = _decode(stanza.arguments[1])
+        share = decode_base64(stanza.arguments[1])
         if len(share) != _KEY_SIZE or len(stanza.body) != FILE_KEY_SIZE + TAG_SIZE:
             raise HeaderError(why="an X25519 stanza has the wrong length")
         try:
@@ -192,13 +207,13 @@ def new_nonce() -> bytes:
     return token_bytes(NONCE_SIZE)
 
 
-def header_for(recipients: Sequence[Recipient], file_key: bytes) -> bytes:
+def header_for(recipients: Sequence[Wrapper], file_key: bytes) -> bytes:
     """The header that gives `file_key` to each of `recipients`; 168 bytes for one."""
     unsigned = _VERSION + b"".join(recipient.wrap(file_key) for recipient in recipients) + b"---"
-    return b"%s %s\n" % (unsigned, _encode(_mac(file_key, unsigned)))
+    return b"%s %s\n" % (unsigned, encode_base64(_mac(file_key, unsigned)))
 
 
-def open_header(header: bytes, identity: Identity) -> bytes:
+def open_header(header: bytes, identity: Opener) -> bytes:
     """The file key that `header` holds for `identity`. Raises HeaderError or NoMatchError.
 
     `header` is the header alone, to its last newline; `split_header` cuts it off a whole file.
@@ -221,13 +236,13 @@ def split_header(blob: bytes) -> tuple[bytes, bytes]:
     return blob[:end], blob[end:]
 
 
-def encrypt_file(recipients: Sequence[Recipient], plaintext: bytes) -> bytes:
+def encrypt_file(recipients: Sequence[Wrapper], plaintext: bytes) -> bytes:
     """A complete age file in memory: for keys and other small things."""
     file_key, nonce = new_file_key(), new_nonce()
     return header_for(recipients, file_key) + nonce + seal_payload(file_key, nonce, plaintext)
 
 
-def decrypt_file(identity: Identity, blob: bytes) -> bytes:
+def decrypt_file(identity: Opener, blob: bytes) -> bytes:
     """The plaintext of a complete age file in memory. Raises AgeError."""
     header, rest = split_header(blob)
     file_key = open_header(header, identity)
@@ -249,7 +264,7 @@ def _parse(blob: bytes) -> tuple[list[Stanza], bytes, int]:
         raise HeaderError(why="a stanza or the MAC line is missing")
     if len(stanzas) > 1 and any(stanza.arguments[0] == b"scrypt" for stanza in stanzas):
         raise HeaderError(why="a passphrase stanza stands beside others")
-    mac = _decode(line[4:])
+    mac = decode_base64(line[4:])
     if len(mac) != _KEY_SIZE:
         raise HeaderError(why="the MAC has the wrong length")
     return stanzas, mac, place
@@ -267,7 +282,7 @@ def _parse_stanza(blob: bytes, place: int) -> tuple[Stanza, int]:
             raise HeaderError(why="a stanza line is too long")
         body += line
         if len(line) < _COLUMNS:
-            return Stanza(tuple(arguments[1].split(b" ")), _decode(bytes(body))), place
+            return Stanza(tuple(arguments[1].split(b" ")), decode_base64(bytes(body))), place
 
 
 def _line(blob: bytes, place: int) -> tuple[bytes, int]:
@@ -286,16 +301,16 @@ def _wrap_key(shared: bytes, share: bytes, public: bytes) -> bytes:
     return HKDF(SHA256(), 32, salt=share + public, info=_X25519_INFO).derive(shared)
 
 
-def _encode(raw: bytes) -> bytes:
+def encode_base64(raw: bytes) -> bytes:
     return b64encode(raw).rstrip(b"=")
 
 
-def _decode(text: bytes) -> bytes:
+def decode_base64(text: bytes) -> bytes:
     """Canonical, unpadded base64 and nothing looser."""
     if not _BASE64.match(text) or len(text) % 4 == 1:
         raise HeaderError(why="base64 that is not base64")
     raw = b64decode(text + b"=" * (-len(text) % 4))
-    if _encode(raw) != text:
+    if encode_base64(raw) != text:
         raise HeaderError(why="base64 that is not canonical")
     return raw
 

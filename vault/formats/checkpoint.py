@@ -9,6 +9,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 
+from core.errors import Exit
 from vault.error import VaultError
 from vault.formats.note import NoteSignatureError, SigningKey, VerifierKey, open_note, sign_note
 
@@ -25,6 +26,7 @@ class CheckpointError(VaultError):
         "This is not a checkpoint ({why}). It proves nothing about the log; "
         "get it again from the vault or from whoever kept it."
     )
+    exit_code = Exit.NO
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
 
+from core.errors import Exit
 from vault.error import VaultError
 from vault.formats.checkpoint import Checkpoint
 from vault.formats.note import Note, NoteError, Signature
@@ -57,6 +58,7 @@ class CosignatureError(VaultError):
         "The cosignature of {name} does not hold ({why}). It says nothing about this checkpoint; ask the witness for "
         "it again, and keep both files if that one does not hold either."
     )
+    exit_code = Exit.NO
 
 
 class CosignerKeyError(VaultError):

@@ -11,7 +11,7 @@ from dataclasses import InitVar, dataclass, field
 from typing import Any, TypeVar
 
 from core.canonical import CanonicalError, decode, encode
-from core.errors import SealdockError
+from core.errors import Exit, SealdockError
 from vault.error import VaultError
 from vault.formats.merkle import leaf_hash
 from vault.formats.payload import sealed_size
@@ -42,6 +42,7 @@ class EntryError(VaultError):
         "This is not an entry that the log can hold ({why}). Nothing was added; "
         "if it was read from a vault, that vault needs to be verified."
     )
+    exit_code = Exit.NO
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def _from_spelling(raw: bytes) -> Leaf | None:
 def _filled(shape: type[_Shape], fields: dict[str, Any]) -> _Shape:
     """A frozen dataclass of values that were checked already."""
     made = object.__new__(shape)
-    vars(made).update(fields)
+    object.__setattr__(made, "__dict__", fields)  # not copied: nobody else holds them
     return made
 
 
@@ -242,9 +243,10 @@ def _check_about(about: tuple[str, ...]) -> None:
 def _check_facts(facts: object, depth: int = 0) -> None:
     if depth > DEPTH_LIMIT:
         raise EntryError(why="its facts are nested too deeply")
-    if depth == 0 and not isinstance(facts, Mapping):
+    is_object = type(facts) is dict or isinstance(facts, Mapping)
+    if depth == 0 and not is_object:
         raise EntryError(why="its facts are not an object")
-    inner = facts.values() if isinstance(facts, Mapping) else facts if isinstance(facts, list | tuple) else ()
+    inner = facts.values() if is_object else facts if isinstance(facts, list | tuple) else ()  # type: ignore[attr-defined]
     for value in inner:
         if depth == DEPTH_LIMIT or type(value) not in _FLAT:
             _check_facts(value, depth + 1)

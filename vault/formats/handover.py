@@ -18,12 +18,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import Exit
+from core.regular import read_bounded
 from vault.error import VaultError
 from vault.formats.checkpoint import Checkpoint, parse_checkpoint
 from vault.formats.note import Note, VerifierKey
 from vault.formats.proof import Receipt
 
 DIRECTORY = "log/handover"
+_LONGEST_SIZE = 18  # decimal digits, as a checkpoint's
 FILE_LIMIT = 1 << 21  # bytes; one entry, its audit path and a checkpoint need a few KiB
 
 
@@ -35,6 +38,7 @@ class HandoverError(VaultError):
         "The handover of the log's key does not hold ({why}). Receipts under earlier keys stand; nothing that a later "
         "key signed can be believed until log/handover is restored from a copy of the vault."
     )
+    exit_code = Exit.NO
 
 
 class SupersededError(VaultError):
@@ -45,6 +49,7 @@ class SupersededError(VaultError):
         "This was signed by a key that gave up the log at {until} entries, and it speaks of {size}. Whoever made it "
         "held an old key: it proves nothing, and it is evidence of a forgery. Keep it and tell the bureau."
     )
+    exit_code = Exit.NO
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,18 @@ def read_handovers(vault: Path) -> list[bytes]:
 
     Raises HandoverError for a file that cannot be one.
     """
-    directory = vault / DIRECTORY
+    return handovers_in(vault / DIRECTORY)
+
+
+def handovers_in(directory: Path) -> list[bytes]:
+    """The handover files in `directory` itself, oldest first; none when there is no such directory.
+
+    Raises HandoverError for a file that cannot be one.
+    """
     if not directory.is_dir():
         return []
     paths = [path for path in directory.iterdir() if not path.name.startswith(".")]
-    if strange := [path.name for path in paths if not path.name.isdigit()]:
+    if strange := [path.name for path in paths if not _is_size(path.name)]:
         raise HandoverError(why=f"{strange[0]} is not named by a size")
     return [_bounded(path) for path in sorted(paths, key=lambda path: int(path.name))]
 
@@ -108,6 +120,10 @@ def spoken_by(note: bytes, founding_key: VerifierKey, handovers: Sequence[bytes]
     raise HandoverError(why="no key of this log signed it")
 
 
+def _is_size(name: str) -> bool:
+    return name.isascii() and name.isdigit() and len(name) <= _LONGEST_SIZE
+
+
 def _step(raw: bytes, key: VerifierKey) -> Handover:
     receipt = Receipt.parse(raw)
     facts = receipt.leaf.facts
@@ -125,8 +141,7 @@ def _step(raw: bytes, key: VerifierKey) -> Handover:
 
 
 def _bounded(path: Path) -> bytes:
-    with path.open("rb") as file:
-        raw = file.read(FILE_LIMIT + 1)
-    if len(raw) > FILE_LIMIT:
-        raise HandoverError(why=f"{path.name} is too long")
-    return raw
+    try:
+        return read_bounded(path, FILE_LIMIT)
+    except OSError as cause:
+        raise HandoverError(why=f"{path.name}: {cause.strerror}") from cause

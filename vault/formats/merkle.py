@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
+from core.errors import Exit
 from vault.error import VaultError
 from vault.formats.tile import (
     HASH_SIZE,
@@ -42,6 +43,7 @@ class ProofError(VaultError):
         "The {kind} proof does not hold ({why}). The log it speaks of is not the log that was signed; "
         "keep this file and ask for the vault to be verified."
     )
+    exit_code = Exit.NO
 
 
 def leaf_hash(entry: bytes) -> bytes:
@@ -118,8 +120,9 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
     if not hashes:
         return EMPTY_ROOT
     level = list(hashes)
-    while len(level) > 1:
-        paired = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+    while len(level) > 1:  # node_hash of each pair, spelled out: a long log is verified here
+        pairs = zip(level[::2], level[1::2], strict=False)  # an odd last one waits for the next round
+        paired = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
         level = paired + level[len(paired) * 2 :]
     return level[0]
 

@@ -17,6 +17,7 @@ from secrets import token_bytes
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from core.errors import Exit
 from vault.error import VaultError
 
 NOTE_LIMIT = 1_000_000  # bytes, as Go's note.Open
@@ -35,6 +36,7 @@ class NoteError(VaultError):
     sentence = (
         "This is not a signed note ({why}). Nothing in it can be relied on; get it again from its source."
     )
+    exit_code = Exit.NO
 
 
 class NoteSignatureError(NoteError):

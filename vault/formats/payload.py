@@ -113,6 +113,9 @@ class ChunkSealer:
 
 def seal_payload(file_key: bytes, nonce: bytes, plaintext: Bytes) -> bytes:
     """A small payload whole, in memory (bodies, identities)."""
+    if len(plaintext) <= CHUNK_SIZE:
+        cipher = ChaCha20Poly1305(payload_key(file_key, nonce))
+        return cipher.encrypt(_chunk_nonce(0, final=True), plaintext, None)
     sealed = bytearray(sealed_size(len(plaintext)))
     ChunkSealer(file_key, nonce).seal(plaintext, sealed, final=True)
     return bytes(sealed)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.errors import Exit
+from core.shown import shown
 from vault.error import VaultError
 from vault.formats.checkpoint import Checkpoint, parse_checkpoint
 from vault.formats.entry import ENTRY_LIMIT, Leaf
@@ -36,6 +37,7 @@ class ProofFormatError(VaultError):
         "This is not a receipt ({why}). It proves nothing; ask for the receipt again, the vault can always "
         "make it anew."
     )
+    exit_code = Exit.NO
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class Verdict:
     def parameters(self) -> dict[str, object]:
         """What the sentence names."""
         return {
-            "index": self.index, "origin": self.checkpoint.origin, "size": self.checkpoint.size,
+            "index": self.index, "origin": shown(self.checkpoint.origin), "size": self.checkpoint.size,
             "key": self.key.vkey if self.key else "",
         }  # fmt: skip
 

@@ -13,7 +13,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from core.canonical import CanonicalError, Json, decode
+from core.canonical import CanonicalError, Json, decode, decode_plain
 
 ULID = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"  # ulid/spec: Crockford base 32, at most 128 bits
 TYPE = r"[a-z][a-z_]{0,31}"
@@ -60,13 +60,13 @@ def read(raw: bytes) -> Spelled | None:
     tail = _TAIL.match(text, end) if end else None
     if tail is None or not _is_day(tail[9]):
         return None
-    facts = _facts(raw[start : end - 1]) if end > start else {}  # no facts are left out, never {}
+    facts = _facts(text[start : end - 1]) if end > start else {}  # no facts are left out, never {}
     return None if facts is None else _spelled(head, tail, facts)
 
 
-def _facts(raw: bytes) -> Json | None:
+def _facts(text: str) -> Json | None:
     try:
-        return decode(raw) or None
+        return decode_plain(text) or decode(text.encode()) or None
     except CanonicalError:
         return None
 

@@ -6,11 +6,13 @@ one may be gone once a wider one is there, and is the start of it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+from core.regular import read_bounded
 from vault.error import VaultError
 
 HASH_SIZE = 32
@@ -104,9 +106,26 @@ class DirectoryTiles:
             return ()
         path = self._log / tile_path(level, number, width)
         try:
-            raw = path.read_bytes()
-        except FileNotFoundError as cause:
+            raw = self._start_of(level, number, width)
+        except OSError as cause:
             raise TileError(path=path) from cause
         if len(raw) != width * HASH_SIZE:
             raise TileError(path=path)
         return tuple(raw[i : i + HASH_SIZE] for i in range(0, len(raw), HASH_SIZE))
+
+    def _start_of(self, level: int, number: int, width: int) -> bytes:
+        """The bytes of a tile; of a wider one its start, when the log grew since its size was read. Raises OSError."""
+        path, size = self._log / tile_path(level, number, width), width * HASH_SIZE
+        try:
+            return read_bounded(path, size)
+        except FileNotFoundError:
+            if width == TILE_WIDTH:
+                raise
+        wider = sorted(int(one.name) for one in path.parent.glob("*") if one.name.isdecimal())
+        widths = [*(one for one in wider if width < one < TILE_WIDTH), TILE_WIDTH]
+        for one in widths:
+            whole, limit = self._log / tile_path(level, number, one), one * HASH_SIZE
+            with suppress(FileNotFoundError):  # the one after it took its place
+                raw = read_bounded(whole, limit)
+                return raw[:size] if len(raw) == limit else b""
+        raise FileNotFoundError(path)

@@ -23,6 +23,7 @@ from typing import TypeVar
 import rfc3161_client as rfc3161
 from cryptography import x509
 
+from core.errors import Exit
 from vault.error import VaultError
 
 REPLY_LIMIT = 64 * 1024  # bytes; a reply with a long chain has some 6 KiB
@@ -39,12 +40,14 @@ class TimestampError(VaultError):
         "This timestamp cannot be relied on ({why}). The log itself is not touched by that; ask the authority again, "
         "or name the right root certificates."
     )
+    exit_code = Exit.NO
 
 
 class UntrustedTimestampError(TimestampError):
     """The reply is over the bytes at hand, and no root that was named stands behind its signature."""
 
     code = "vault.timestamp_untrusted"
+    exit_code = Exit.CANNOT  # the right root may yet be brought
 
 
 class RootsError(VaultError):

@@ -22,13 +22,13 @@ from vault.error import VaultError
 from vault.formats.merkle import TILE_WIDTH, DirectoryTiles, tree_root
 from vault.formats.note import SigningKey, VerifierKey, open_note, sign_note
 from vault.log.ledger import LogReader
-from vault.log.rules import NOTED, Lookup, skim, skim_type
+from vault.log.rules import NOTED, Lookup, skim_type, skim_whole
 from vault.store.objects import Vault
 
 DIRECTORY = "lookup"
 WORTH_KEEPING = 4096  # entries; fewer are skimmed in a blink
 _LOG = log.get("vault.kept")
-_KIND = "sealdock lookup v1"
+_KIND = "sealdock lookup v2"
 _BLOCK = 1024 * 1024
 _AT_ONCE = 32 * TILE_WIDTH  # entries skimmed in one transaction
 
@@ -48,7 +48,7 @@ def restore(reader: LogReader, signer: VerifierKey) -> tuple[Lookup, int]:
 
 def learn(lookup: Lookup, start: int, raws: list[bytes]) -> None:
     """Take entries of the log, from index `start` on."""
-    lookup.add((index, *skim(raw)) for index, raw in enumerate(raws, start))
+    lookup.add((index, *skim_whole(raw)) for index, raw in enumerate(raws, start))
     lookup.note(index for index, raw in enumerate(raws, start) if skim_type(raw) in NOTED)
 
 
@@ -73,11 +73,11 @@ def keep_when_worth(reader: LogReader, lookup: Lookup, known: int, key: SigningK
 
     A disk that refuses is no reason to stop badly: it is told, and the next start reads the log.
     """
-    if known != reader.size or known - kept_size(reader.vault, key.verifier) < WORTH_KEEPING:
-        return False
     try:
+        if known != reader.size or known - kept_size(reader.vault, key.verifier) < WORTH_KEEPING:
+            return False
         keep(reader, lookup, key)
-    except OSError as cause:
+    except (OSError, VaultError) as cause:
         _LOG.warning("the lookup could not be kept", why=str(cause))
         return False
     return True

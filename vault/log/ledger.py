@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from core.regular import read_bounded
 from vault.error import VaultError
 from vault.formats.checkpoint import Checkpoint, parse_checkpoint
-from vault.formats.entry import Leaf, unpack_bundle
+from vault.formats.entry import ENTRY_LIMIT, Leaf, unpack_bundle
 from vault.formats.merkle import TILE_WIDTH, DirectoryTiles, TileError, bundle_path, inclusion_proof
 from vault.formats.proof import Receipt
 from vault.store.objects import Vault
 
+_BUNDLE_LIMIT = TILE_WIDTH * (2 + ENTRY_LIMIT)  # bytes
 _BUNDLES_KEPT = 16  # 16 * 256 entries of some 600 bytes
 
 
@@ -107,8 +109,8 @@ class LogReader:
     def _read_bundle(self, number: int, width: int) -> list[bytes]:
         path: Path = self.vault.log_path / bundle_path(number, width)
         try:
-            entries = unpack_bundle(path.read_bytes())
-        except FileNotFoundError as cause:
+            entries = unpack_bundle(read_bounded(path, _BUNDLE_LIMIT))
+        except OSError as cause:
             raise TileError(path=path) from cause
         if len(entries) != width:
             raise TileError(path=path)

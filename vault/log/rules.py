@@ -41,8 +41,11 @@ class LogView(Protocol):
     def find(self, entry_id: str) -> int | None:
         """The index of an entry, by its id."""
 
-    def about(self, subject_id: str) -> list[int]:
-        """The indices of the entries that name this subject, oldest first."""
+    def about(self, subject_id: str, *types: str) -> list[int]:
+        """The indices of the entries that name this subject, oldest first; of these types only, when any is named.
+
+        A rule names them: of a recording that was proven every week for years it reads what it needs.
+        """
 
 
 Rule = Callable[[LogView, Leaf], None]
@@ -127,25 +130,25 @@ class Lookup:
         self._table.executescript(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
             "CREATE TABLE IF NOT EXISTS place(id TEXT PRIMARY KEY, at INTEGER) WITHOUT ROWID;"
-            "CREATE TABLE IF NOT EXISTS subject(id TEXT, at INTEGER, PRIMARY KEY(id, at)) WITHOUT ROWID;"
+            "CREATE TABLE IF NOT EXISTS subject(id TEXT, at INTEGER, type TEXT, PRIMARY KEY(id, at)) WITHOUT ROWID;"
             "CREATE TABLE IF NOT EXISTS noted(at INTEGER PRIMARY KEY);"
         )
         if private is not None:
             private.unlink()
 
-    def add(self, entries: Iterable[tuple[int, str, Iterable[str]]]) -> None:
-        """Take (index, id, subjects) of entries that are on the log; thousands at once cost the least."""
+    def add(self, entries: Iterable[tuple[int, str, Iterable[str], str]]) -> None:
+        """Take (index, id, subjects, type) of entries that are on the log; thousands at once cost the least."""
         waiting = iter(entries)
         self._table.execute("BEGIN")
         while part := list(islice(waiting, _ROWS_AT_ONCE)):
             # a refused id is about itself; the first place counts
             self._table.executemany(
                 "INSERT OR IGNORE INTO place VALUES (?, ?)",
-                [(entry_id, index) for index, entry_id, _ in part],
+                [(entry_id, index) for index, entry_id, _, _ in part],
             )
             self._table.executemany(
-                "INSERT OR IGNORE INTO subject VALUES (?, ?)",
-                [(subject, index) for index, _, about in part for subject in about],
+                "INSERT OR IGNORE INTO subject VALUES (?, ?, ?)",
+                [(subject, index, entry_type) for index, _, about, entry_type in part for subject in about],
             )
         self._table.execute("COMMIT")
 
@@ -168,10 +171,10 @@ class Lookup:
         row = self._table.execute("SELECT at FROM place WHERE id = ?", (entry_id,)).fetchone()
         return None if row is None else int(row[0])
 
-    def about(self, subject_id: str) -> list[int]:
-        """Indices of entries about a subject, oldest first."""
-        rows = self._table.execute("SELECT at FROM subject WHERE id = ? ORDER BY at", (subject_id,))
-        return [int(row[0]) for row in rows]
+    def about(self, subject_id: str, *types: str) -> list[int]:
+        """As LogView."""
+        rows = self._table.execute("SELECT at, type FROM subject WHERE id = ? ORDER BY at", (subject_id,))
+        return [int(at) for at, entry_type in rows if not types or entry_type in types]
 
     def close(self) -> None:
         """Forget everything."""
@@ -182,6 +185,11 @@ def skim(raw: bytes) -> tuple[str, tuple[str, ...]]:
     """Id and subjects of an entry that this log already holds, without checking it again."""
     value = json.loads(raw)
     return value["id"], tuple(value.get("about", ()))
+
+
+def skim_whole(raw: bytes) -> tuple[str, tuple[str, ...], str]:
+    """Id, subjects and type, as `Lookup.add` takes them."""
+    return *skim(raw), skim_type(raw)
 
 
 def skim_type(raw: bytes) -> str:

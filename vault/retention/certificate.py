@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.canonical import Json, decode
+from vault.formats.approval import PersonalKey, approvals_of
 from vault.formats.entry import Leaf
-from vault.retention.approval import PersonalKey, approvals_of
+from vault.formats.statement import Statement
 from vault.retention.chronicle import DISPOSE, SIGNER, Chronicle, Standing
-from vault.retention.closing import buckets_of, destroyed_buckets
+from vault.retention.closing import destroyed_buckets
 from vault.retention.execution import ERASED, UNREADABLE, said_of
 from vault.retention.order import NoOrderError
 from vault.retention.past import Past
 from vault.retention.policy import Policy
-from vault.retention.statement import Statement
 
 FORMAT = "sealdock-certificate/v1"
 MEANINGS = {
@@ -35,9 +35,8 @@ MEANINGS = {
     ),
     UNREADABLE: (
         "Its keys, its content and the identity of every bucket it ever lay in were destroyed here and in the copies "
-        "of the vault that were named. No key that is left opens it. A copy of a bucket's identity that was made "
-        "before and hidden from this station would be the only way, with the root or the recovery key and the old "
-        "key slot."
+        "of the vault that were named. No key that is left here or in them opens it. A copy of a bucket's identity, "
+        "made before and not named, would be the only way, with the root or the recovery key and the old key slot."
     ),
 }
 
@@ -96,7 +95,8 @@ def certify(past: Past, index: int, policy: Policy) -> Certificate:
         raise NoOrderError(index=index, why="it is of another type")
     chronicle = Chronicle(past, policy)
     erased, unreadable = (said_of(past, leaf, state) for state in (ERASED, UNREADABLE))
-    recordings = tuple(_certified(past, chronicle, each, erased, unreadable) for each in leaf.about)
+    destroyed = set(destroyed_buckets(past))
+    recordings = tuple(_certified(chronicle, each, destroyed, erased, unreadable) for each in leaf.about)
     statement = Statement.of(leaf, chronicle.vault_id)
     keys = tuple(_key(chronicle, each.account, each.key) for each in approvals_of(leaf))
     acts = tuple(
@@ -108,10 +108,10 @@ def certify(past: Past, index: int, policy: Policy) -> Certificate:
 
 
 def _certified(
-    past: Past, chronicle: Chronicle, recording_id: str, erased: list[Leaf], unreadable: list[Leaf]
+    chronicle: Chronicle, recording_id: str, destroyed: set[str], erased: list[Leaf], unreadable: list[Leaf]
 ) -> Certified:
     standing = chronicle.standing(recording_id)
-    left = tuple(sorted(buckets_of(past, standing) - set(destroyed_buckets(past))))
+    left = tuple(sorted(chronicle.buckets_of(standing) - destroyed))
     if not left and any(recording_id in each.about for each in unreadable):
         return Certified(standing, UNREADABLE, left)
     was_erased = any(recording_id in each.about for each in erased)
@@ -120,8 +120,8 @@ def _certified(
 
 def _key(chronicle: Chronicle, account: str, key_id: str) -> PersonalKey:
     """The key as it was enrolled, whether it is still in force or not."""
-    for leaf in (chronicle.leaf(place) for place in chronicle.about(account)):
-        if leaf.type == SIGNER and (key := PersonalKey.of(leaf)).id == key_id:
+    for leaf in (chronicle.leaf(place) for place in chronicle.about(account, SIGNER)):
+        if (key := PersonalKey.of(leaf)).id == key_id:
             return key
     raise NoOrderError(index=-1, why=f"{account} never had such a key")
 

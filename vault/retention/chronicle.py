@@ -7,20 +7,25 @@ one moment: it remembers what it has read, and is thrown away after the question
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from core.clock import parse_stamp
+from vault.formats.approval import ENROLLED, PersonalKey
 from vault.formats.entry import Leaf
+from vault.log.bucket_rule import buckets_of
 from vault.log.outbox import RefusedError
 from vault.log.rules import INGEST, LogView
-from vault.retention.approval import ENROLLED, PersonalKey
 from vault.retention.policy import Policy
 from vault.retention.schedule import Schedule, bucket_class, in_force
 
 SCHEDULE, HOLD, RELEASE, SIGNER = "schedule", "hold", "release", "signer"
 BUREAU = "bureau"  # the command line run as root: the only key that enrols people
 DISPOSE, REWRAP, DESTROY = "dispose", "rewrap", "destroy"
-_CLOCKS = frozenset({"dockd", "vaultd"})  # whose times are the station's; a console's could be anything
+_KEEPING = (HOLD, RELEASE, REWRAP, DISPOSE)  # types that say something of one recording's keeping
+_REASONS = (HOLD, RELEASE, "link")  # types that change why it is kept
+VAULTD = "vaultd"  # the only one who speaks of clocks and of stolen keys
+CLOCK, COMPROMISE = "clock", "compromise"
+_CLOCKS = frozenset({"dockd", VAULTD})  # whose times are the station's; a console's could be anything
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Chronicle:
     def __init__(self, log: LogView, policy: Policy) -> None:
         self._view, self._policy = log, policy
         self._leaves: dict[int, Leaf] = {}
+        self._jumps: list[tuple[int, timedelta]] | None = None
 
     # A chronicle is itself a LogView that reads each entry once, for the classifiers of other packages.
     @property
@@ -77,9 +83,9 @@ class Chronicle:
         """As LogView."""
         return self._view.find(entry_id)
 
-    def about(self, subject_id: str) -> list[int]:
+    def about(self, subject_id: str, *types: str) -> list[int]:
         """As LogView."""
-        return self._view.about(subject_id)
+        return self._view.about(subject_id, *types)
 
     @property
     def vault_id(self) -> str:
@@ -102,7 +108,7 @@ class Chronicle:
         index = self.find(recording_id)
         if index is None or (leaf := self.leaf(index)).type != INGEST or leaf.object is None:
             raise RefusedError(why=f"{recording_id} is no recording on this log")
-        entries = [(place, self.leaf(place)) for place in self.about(recording_id)]
+        entries = [(place, self.leaf(place)) for place in self.about(recording_id, *_KEEPING)]
         rewraps = [(place, each) for place, each in entries if each.type == REWRAP]
         disposed = [each.id for _, each in entries if each.type == DISPOSE]
         return Standing(
@@ -112,26 +118,60 @@ class Chronicle:
             disposed[0] if disposed else None,
         )  # fmt: skip
 
+    def buckets_of(self, standing: Standing) -> set[str]:
+        """Every bucket that a header of the recording was ever sealed to."""
+        entries = [standing.leaf, *(self.leaf(place) for place in standing.rewraps)]
+        return {name for leaf in entries for name in buckets_of(leaf)}
+
+    def moved_since(self, recording_id: str, size: int) -> Leaf | None:
+        """The first entry from `size` on that changed why the recording is kept."""
+        places = self.about(recording_id, *_REASONS)
+        return next((self.leaf(place) for place in places if place >= size), None)
+
+    def vouched(self, index: int) -> str:
+        """The latest time that the station's clocks gave before entry `index`, as far as is looked.
+
+        Looks 1, 2, 4, 8, ... entries back: whatever the length of the stretch under a wrong clock, one of them lies
+        before it and is not much further away.
+        """
+        looked = [0, *(index - (1 << step) for step in range(index.bit_length()))]
+        before = [self.leaf(place) for place in looked if 0 <= place < index]
+        return max((each.time for each in before if each.by in _CLOCKS), default="")
+
     def may_approve(self, account: str, entry_type: str) -> bool:
         """Whether the account's signature under such an entry would count."""
         return self._policy.may_approve(self, account, entry_type)
 
     def keys_of(self, account: str, entry_type: str) -> dict[str, PersonalKey]:
-        """The account's keys in force, by id; none when it may not approve entries of this type."""
+        """The account's keys in force, by id; none when it may not approve entries of this type.
+
+        What was enrolled while the bureau's key was in other hands (a `compromise` entry says since when) never counts.
+        """
         if not self.may_approve(account, entry_type):
             return {}
         keys: dict[str, PersonalKey] = {}
-        for leaf in (each for each in self._entries(account, SIGNER) if each.by == BUREAU):
+        for place in self.about(account, SIGNER):
+            if (leaf := self.leaf(place)).by != BUREAU:
+                continue
             key = PersonalKey.of(leaf)
             if leaf.facts["action"] == ENROLLED:
-                keys[key.id] = key
+                if not self._is_doubted(place, leaf):
+                    keys[key.id] = key
             else:
                 keys.pop(key.id, None)
         return keys
 
+    def _is_doubted(self, place: int, leaf: Leaf) -> bool:
+        """Whether the bureau's key was in other hands by then; a thief writes any time, but not in any place."""
+        said = max(leaf.time, self.vouched(place))
+        doubts = [self.leaf(at) for at in self.about(self.vault_id, COMPROMISE) if at > place]
+        return any(
+            each.by == VAULTD and each.facts["name"] == BUREAU and said >= each.facts["since"]
+            for each in doubts
+        )
+
     def _entries(self, subject_id: str, entry_type: str) -> list[Leaf]:
-        found = (self.leaf(place) for place in self.about(subject_id))
-        return [leaf for leaf in found if leaf.type == entry_type]
+        return [self.leaf(place) for place in self.about(subject_id, entry_type)]
 
     def _classes(self, recording_id: str, leaf: Leaf, rewraps: list[Leaf]) -> set[str]:
         """Every class that ever applied: of each bucket it ever lay in, and by the reasons of other packages."""
@@ -143,13 +183,22 @@ class Chronicle:
     def _started_at(self, index: int, leaf: Leaf) -> datetime:
         """The entry's time, unless a clock had fallen back: then the latest that entries before it vouch for.
 
-        Looks 1, 2, 4, 8, ... entries back: whatever the length of the stretch under a wrong clock, one of them lies
-        before it and is not much further away.
+        It is later by what the clocks were set forward since, so that a clock which shows next year ends no period.
         """
-        looked = [0, *(index - (1 << step) for step in range(index.bit_length()))]
-        before = [self.leaf(place) for place in looked if 0 <= place < index]
-        vouched = [each.time for each in before if each.by in _CLOCKS]
-        return parse_stamp(max([leaf.time, *vouched]))
+        skipped = max(self._ahead(self.size) - self._ahead(index), timedelta())
+        return parse_stamp(max(leaf.time, self.vouched(index))) + skipped
+
+    def _ahead(self, index: int) -> timedelta:
+        """How far ahead the clocks were before entry `index`, by what vaultd said of their being set; never behind."""
+        if self._jumps is None:
+            entries = [(place, self.leaf(place)) for place in self.about(self.vault_id, CLOCK)]
+            self._jumps = [(place, _jump(leaf)) for place, leaf in entries if leaf.by == VAULTD]
+        return max(sum((moved for place, moved in self._jumps if place < index), timedelta()), timedelta())
+
+
+def _jump(leaf: Leaf) -> timedelta:
+    """How far a clock was set forward; less than nothing for one that was set back."""
+    return parse_stamp(leaf.facts["after"]) - parse_stamp(leaf.facts["before"])
 
 
 def _holds(entries: list[Leaf]) -> tuple[Hold, ...]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -21,10 +21,11 @@ from typing import Protocol
 from ulid import ULID
 
 from core import log
-from core.durable import fsync_directory
+from core.durable import create_once, fsync_directory
 from core.errors import Exit
 from vault.error import VaultError
 from vault.formats.entry import Leaf
+from vault.log.bucket_rule import BUCKET, buckets_of
 from vault.log.ledger import LogReader
 from vault.log.rules import INGEST
 from vault.retention.chronicle import DESTROY, DISPOSE, REWRAP, Chronicle, Standing
@@ -40,8 +41,10 @@ from vault.retention.execution import (
 )
 from vault.retention.past import Past
 from vault.retention.schedule import holds_recordings
+from vault.store.keys import IDENTITY_FILE, closed_mark
 from vault.store.objects import Vault
 
+_AGE = b"age-encryption.org/"  # how a wrapped identity begins
 _LOG = log.get("vault.retention")
 
 
@@ -72,16 +75,19 @@ def close_bucket(vault: Vault, reader: LogReader, bucket: str, hands: Hands, key
     Raises BucketOpenError, NotSettledError, WrongCopyError, EraseError, and what keyd raises.
     """
     past = Past(reader)
-    check_settled(hands.db, past)  # 1
+    check_settled(hands.db, past.head)  # 1
     _check_month(vault, bucket, hands.clock())
     gone, kept = _headers(past, hands, bucket)  # 2
-    copies = [check_copy(vault, copy) for copy in hands.copies]
-    places = [path / "keys" / "buckets" / bucket for path in (vault.path, *copies)]
-    if places[0].is_dir():
+    houses = [vault.path, *(check_copy(vault, copy) for copy in hands.copies)]
+    _check_no_rotation(houses, bucket)
+    places = [path / "keys" / "buckets" / bucket for path in houses]
+    if _is_whole(places[0]):
         for standing in kept:
             keyd.agrees(standing.index, bucket)  # 3
     for standing in (*gone, *kept):  # a job that had its key before the disposal may have finished after it
         hands.derived.forget(standing.leaf.id)  # 4
+    if not (mark := closed_mark(vault, bucket)).exists():
+        create_once(mark, b"")  # first, so that no dock makes the bucket anew
     for place in places:
         _destroy(place, hands)  # 5
     keyd.forget(bucket)
@@ -92,7 +98,7 @@ def close_bucket(vault: Vault, reader: LogReader, bucket: str, hands: Hands, key
 def closable(past: Past, hands: Hands) -> list[str]:
     """Buckets in which every header is gone or re-wrapped, by name; their month may not be over yet."""
     found = []
-    for bucket in sorted({name for _, leaf in past.sealing() for name in _buckets(leaf)}):
+    for bucket in sorted({name for _, leaf in past.sealing() for name in buckets_of(leaf)}):
         if not holds_recordings(bucket) or bucket in destroyed_buckets(past):
             continue
         try:
@@ -112,6 +118,13 @@ def _check_month(vault: Vault, bucket: str, now: datetime) -> None:
     for part in sorted((vault.path / "incoming").glob("*.part")):
         if f"{ULID.from_str(part.stem).datetime:%Y-%m}" <= month:
             raise BucketOpenError(name=bucket, why=f"{part.name} may still be sealed to it")
+
+
+def _check_no_rotation(houses: Iterable[Path], bucket: str) -> None:
+    """A rotation that was cut short keeps every identity a second time, wrapped to the readers that are to come."""
+    for path in houses:
+        if (path / "keys" / "rotation").exists():
+            raise BucketOpenError(name=bucket, why=f"a rotation in {path / 'keys'} is not finished")
 
 
 def _headers(past: Past, hands: Hands, bucket: str) -> tuple[list[Standing], list[Standing]]:
@@ -136,7 +149,7 @@ def _headers(past: Past, hands: Hands, bucket: str) -> tuple[list[Standing], lis
 def _sealed_to(past: Past, bucket: str) -> Iterator[str]:
     """Recordings with a header sealed to the bucket. Raises BucketOpenError for a header of anything else."""
     for _, leaf in past.sealing():
-        if bucket not in _buckets(leaf):
+        if bucket not in buckets_of(leaf):
             continue
         if leaf.type == INGEST:
             yield leaf.id
@@ -146,9 +159,12 @@ def _sealed_to(past: Past, bucket: str) -> Iterator[str]:
             raise BucketOpenError(name=bucket, why=f"the private part of entry {leaf.id} is sealed to it")
 
 
-def _buckets(leaf: Leaf) -> set[str]:
-    sealed = {part.bucket for part in (leaf.object, leaf.body) if part is not None}
-    return sealed | ({str(leaf.facts["bucket"])} if leaf.type == REWRAP else set())
+def _is_whole(place: Path) -> bool:
+    """Whether destroying has not begun: what was half destroyed had passed the trial, and opens nothing any more."""
+    try:
+        return (place / IDENTITY_FILE).read_bytes().startswith(_AGE)
+    except FileNotFoundError:
+        return False
 
 
 def _destroy(place: Path, hands: Hands) -> None:
@@ -170,38 +186,42 @@ def _destroy(place: Path, hands: Hands) -> None:
 
 
 def _say_closed(past: Past, hands: Hands, bucket: str, gone: list[Standing]) -> list[str]:
-    """Step 6, for every disposal that has recordings in the bucket; what is on the log is not said twice."""
-    destroyed = destroyed_buckets(past)
-    if bucket in destroyed:
-        return [leaf.id for leaf in destroyed[bucket]]
+    """Step 6, for every disposal that has recordings in the bucket; what is on the log is not said twice.
+
+    An entry that calls recordings unreadable names every bucket they ever lay in, so that vaultd can hold it to that.
+    """
+    chronicle, destroyed = Chronicle(past, hands.policy), destroyed_buckets(past)
+    said = {leaf.facts["dispose"]: leaf.id for leaf in destroyed.get(bucket, ())}
     dead = {bucket, *destroyed}
     by_dispose: dict[str, list[Standing]] = defaultdict(list)
     for standing in gone:
         by_dispose[standing.dispose or ""].append(standing)
     entries = []
     for dispose_id, standings in by_dispose.items():
+        if dispose_id in said:
+            entries.append(said[dispose_id])
+            continue
         dispose = past.leaf(_place(past, dispose_id))
-        unreadable = [each.leaf.id for each in standings if buckets_of(past, each) <= dead]
-        about, state = (
-            (unreadable, UNREADABLE) if unreadable else ([each.leaf.id for each in standings], ERASED)
-        )
-        entries.append(say_destroyed(hands, dispose, about, state, [bucket]))
+        unreadable = [each for each in standings if chronicle.buckets_of(each) <= dead]
+        names = {bucket}.union(*map(chronicle.buckets_of, unreadable))
+        about = [each.leaf.id for each in unreadable or standings]
+        state = UNREADABLE if unreadable else ERASED
+        entries.append(say_destroyed(hands, dispose, about, state, sorted(names)))
     return entries
 
 
-def buckets_of(past: Past, standing: Standing) -> set[str]:
-    """Every bucket that a header of the recording was ever sealed to."""
-    entries = [standing.leaf, *(past.leaf(place) for place in standing.rewraps)]
-    return {name for leaf in entries for name in _buckets(leaf)}
-
-
 def destroyed_buckets(past: Past) -> dict[str, list[Leaf]]:
-    """Buckets whose identities `destroy` entries call gone, and those entries."""
+    """Buckets whose identities `destroy` entries call gone, and those entries.
+
+    One for which a new identity was put on the log since is not among them, whatever was destroyed before.
+    """
     found: dict[str, list[Leaf]] = defaultdict(list)
     for index, raw in enumerate(past.reader.raws(0, past.size)):
         if b'"type":"destroy"' in raw and (leaf := past.leaf(index)).type == DESTROY:
             for name in leaf.facts.get("buckets", ()):
                 found[name].append(leaf)
+        elif b'"type":"bucket"' in raw and (leaf := past.leaf(index)).type == BUCKET:
+            found.pop(leaf.facts["name"], None)
     return found
 
 

@@ -68,8 +68,8 @@ class Eraser:
         """Step 2. The header tells whose a pair is; the private part's header lies beside it."""
         for path in sorted((self._directory / "log" / "cut").glob(_CUT_SLOTS)):
             raw = path.read_bytes()
-            pairs = range(0, len(raw) - PAIR_ROOM + 1, PAIR_ROOM)
-            found = [at for at in pairs if _header(raw, at) in doomed.headers]
+            pairs = range(0, len(raw), PAIR_ROOM)
+            found = [at for at in pairs if _is_torn(raw, at) or _header(raw, at) in doomed.headers]
             if found:
                 self._clear(path)
                 _zero(path, found, mode=0o640)
@@ -85,6 +85,14 @@ class Eraser:
         for directory in (place, aside):
             if directory.is_dir():
                 fsync_directory(directory)
+
+
+def _is_torn(raw: bytes, at: int) -> bool:
+    """Whether the pair at `at` ends before the object's header does: nobody can tell whose it is.
+
+    It was never on the log, so nothing is lost with it; the private part's key, which is whole, may be the recording's.
+    """
+    return len(raw) < at + SLOT_ROOM + KEY_SLOT_SIZE
 
 
 def _header(raw: bytes, at: int) -> str:

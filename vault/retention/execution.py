@@ -1,6 +1,7 @@
 """Carrying a disposal out: what the sealer does, once the entry is on the log.
 
-  1. Nothing waits and the database is at the log's head, so that no projection still holds what is about to go.
+  1. Nothing waits and the database is at the log's head, so that no projection still holds what is about to go; what
+     SQLite keeps of earlier pages beside the database, names among them, is overwritten or let go of.
   2. The entry is proven on the signed log, and every rule of a disposal, both approvals among them, holds again.
   3. Key slots, copies of them and objects are erased (vault.retention.erasure).
   4. Derivatives go.
@@ -51,6 +52,16 @@ class NotSettledError(VaultError):
     )
 
 
+class PagesLeftError(VaultError):
+    """Somebody reads in the database, and its journal keeps what was scrubbed from it."""
+
+    code = "vault.pages_left"
+    sentence = (
+        "The journal beside the database still holds pages from before names were taken out of it, because it is being "
+        "read. Nothing was erased; the sealer tries again by itself."
+    )
+
+
 class WrongCopyError(VaultError):
     """A directory that is no copy of this vault."""
 
@@ -80,8 +91,10 @@ def carry_out(vault: Vault, reader: LogReader, dispose_index: int, hands: Hands)
     Raises NotSettledError, NoOrderError, RefusedError, ApprovalError, WrongCopyError or EraseError; nothing is erased
     before every check is passed, and whatever was erased is erased again by the next try.
     """
+    check_settled(hands.db, reader.size)  # 1, before the whole log is read, and for what was read
     past = Past(reader)
-    check_settled(hands.db, past)  # 1
+    check_settled(hands.db, past.head)
+    let_go_of_pages(hands.db)
     order = ordered(past, dispose_index, hands.policy, hands.clock)  # 2
     copies = [check_copy(vault, copy) for copy in hands.copies]
     Eraser(vault.path, hands.clear).erase(order)  # 3
@@ -98,13 +111,31 @@ def waiting(reader: LogReader) -> list[int]:
     return unfinished(Past(reader))
 
 
-def check_settled(db: Database, past: Past) -> None:
-    """Raises NotSettledError unless the outbox is empty and the projection has every entry."""
+def check_settled(db: Database, size: int) -> None:
+    """Raises NotSettledError unless the outbox is empty and the projection has every entry of a log of `size`."""
     with db.reading() as session:
         pending = pending_ids(session)
         entries = session.scalar(select(func.count()).select_from(EntryRow)) or 0
-    if pending or entries != past.head:
-        raise NotSettledError(waiting=len(pending), entries=entries, size=past.head)
+    if pending or entries != size:
+        raise NotSettledError(waiting=len(pending), entries=entries, size=size)
+
+
+def let_go_of_pages(db: Database) -> None:
+    """Put SQLite's write-ahead log into the database and empty it. Raises PagesLeftError while somebody reads.
+
+    The pages in the database itself were overwritten (core.db, secure_delete). Another database is left to its keeper.
+    """
+    if db.engine.dialect.name != "sqlite":
+        return
+    connection = db.engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        is_busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        cursor.close()
+    finally:
+        connection.close()
+    if is_busy:
+        raise PagesLeftError
 
 
 def check_copy(vault: Vault, path: Path) -> Path:
@@ -145,12 +176,8 @@ def _say_erased(past: Past, order: Order, hands: Hands) -> str:
 
 def said_of(past: Past, dispose: Leaf, state: str) -> list[Leaf]:
     """The `destroy` entries of a disposal in that state."""
-    entries = (past.leaf(place) for place in past.about(dispose.about[0]))
-    return [
-        leaf
-        for leaf in entries
-        if leaf.type == DESTROY and leaf.facts["dispose"] == dispose.id and leaf.facts["state"] == state
-    ]
+    entries = (past.leaf(place) for place in past.about(dispose.about[0], DESTROY))
+    return [leaf for leaf in entries if leaf.facts["dispose"] == dispose.id and leaf.facts["state"] == state]
 
 
 def _pending_destroy(session: Session, dispose_id: str) -> str | None:

@@ -13,7 +13,7 @@ from vault.formats.entry import Leaf
 from vault.formats.merkle import Frontier, leaf_hash
 from vault.log.edge import LogDamagedError
 from vault.log.ledger import LogReader
-from vault.log.rules import INGEST, Lookup, skim
+from vault.log.rules import INGEST, Lookup, skim_whole
 
 
 class Past:
@@ -49,9 +49,9 @@ class Past:
         place = self._lookup.find(entry_id)
         return place if place is not None and place < self._size else None
 
-    def about(self, subject_id: str) -> list[int]:
+    def about(self, subject_id: str, *types: str) -> list[int]:
         """As LogView."""
-        return [place for place in self._lookup.about(subject_id) if place < self._size]
+        return [place for place in self._lookup.about(subject_id, *types) if place < self._size]
 
     def before(self, index: int) -> Past:
         """The same log as it was when entry `index` was put on it."""
@@ -72,7 +72,9 @@ class Past:
         return ((index, leaf) for index, leaf in self.sealing() if leaf.type == INGEST)
 
 
-def _skimmed(reader: LogReader, size: int, frontier: Frontier) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+def _skimmed(
+    reader: LogReader, size: int, frontier: Frontier
+) -> Iterator[tuple[int, str, tuple[str, ...], str]]:
     for index, raw in enumerate(reader.raws(0, size)):
         frontier.add(leaf_hash(raw))
-        yield index, *skim(raw)
+        yield index, *skim_whole(raw)

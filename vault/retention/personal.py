@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyrage
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -20,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from core.durable import create_once, make_directory
 from core.errors import Exit
-from vault.error import VaultError
+from vault.error import AgeError, VaultError
+from vault.formats.passphrase import seal, unseal
 
 PERSONAL = "personal"  # the directory below the station's state
 LEAST_PASSPHRASE = 12  # characters: the file may be copied and tried at leisure
@@ -63,18 +63,18 @@ def make_personal_key(path: Path, passphrase: bytes) -> bytes:
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     make_directory(path.parent, mode=0o700)
-    create_once(path, pyrage.passphrase.encrypt(pem, passphrase.decode()), _MODE)
+    create_once(path, seal(passphrase, pem), _MODE)
     return key.public_key().public_bytes_raw()
 
 
 def open_personal_key(path: Path, passphrase: bytes) -> Ed25519PrivateKey:
     """Takes about a second by design (scrypt). Raises PersonalKeyError."""
     try:
-        pem = pyrage.passphrase.decrypt(path.read_bytes(), passphrase.decode())
+        pem = unseal(passphrase, path.read_bytes())
         key = load_pem_private_key(pem, None)
     except OSError as cause:
         raise PersonalKeyError(path=path, why=cause.strerror) from cause
-    except (pyrage.DecryptError, UnicodeDecodeError) as cause:
+    except AgeError as cause:
         raise PersonalKeyError(path=path, why="the passphrase does not fit, or it is damaged") from cause
     except (ValueError, TypeError) as cause:
         raise PersonalKeyError(path=path, why="it holds no key") from cause

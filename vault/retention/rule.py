@@ -3,9 +3,11 @@
 A disposal, numbered:
   1. Its facts have exactly the shape of a disposal.
   2. Every subject is a recording on this log that was not disposed of.
-  3. Its time is not ahead of this machine's clock, and the schedule it names was in force then; to vaultd, still is.
+  3. Its time is not ahead of this machine's clock and not behind the log's by more than a day, so that a clock that
+     was set back brings no old schedule back; the schedule it names was in force then, and to vaultd it still is.
   4. Every recording's period was over then: the longest of every class that ever applied.
-  5. No hold is on any of them.
+  5. No hold is on any of them, and since the two were asked (`as_of`) none was placed or ended and no case was linked:
+     what was signed before a hold is no decision after it.
   6. Two people who may approve signed this very act with personal keys in force.
 A schedule that shortens anything needs 6 as well; a hold ends with the approval of somebody other than its placer.
 Nothing here reads a table: whoever owns the console and the database can ask, and is refused on the log.
@@ -14,22 +16,23 @@ Nothing here reads a table: whoever owns the console and the database can ask, a
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from core.clock import parse_stamp, utc_now
+from vault.formats.approval import ApprovalError, PersonalKey, approvals_of, check_approvals
 from vault.formats.entry import Leaf
+from vault.formats.statement import Statement
 from vault.log.outbox import RefusedError
 from vault.log.rules import LogView, Rule, Rules
 from vault.log.shape import shaped
-from vault.retention.approval import ApprovalError, PersonalKey, approvals_of, check_approvals
-from vault.retention.chronicle import BUREAU, DISPOSE, Chronicle, Standing
+from vault.retention.chronicle import BUREAU, DESTROY, DISPOSE, SIGNER, Chronicle, Standing
 from vault.retention.policy import Policy
 from vault.retention.schedule import Schedule, default_schedule, holds_recordings, in_force
 from vault.retention.shape import SHAPES
-from vault.retention.statement import Statement
 
 PEOPLE = 2  # who approve a disposal, or a shorter schedule
 DISPOSE_LIMIT = 1000  # recordings of one entry: 29 bytes each, and an entry has 65,535
+CLOCK_SLACK = timedelta(days=1)  # between a request that waits in the outbox and the entries that overtake it
 Clock = Callable[[], datetime]
 _Check = Callable[[Chronicle, Leaf], None]
 
@@ -75,15 +78,33 @@ def _new_dispose(past: Chronicle, leaf: Leaf, now: datetime) -> None:
 
 def _dispose(past: Chronicle, leaf: Leaf, now: datetime) -> list[Standing]:
     standings = _recordings(past, leaf)  # 2
-    if (moment := parse_stamp(leaf.time)) > now:  # 3
-        raise RefusedError(why="its time has not come yet")
+    moment = _check_time(past, leaf, now)  # 3
     schedule = _check_schedule(past, leaf, moment)
     for standing in standings:
         _check_over(standing, schedule, moment)  # 4
         if standing.holds:  # 5
             raise RefusedError(why=f"{standing.leaf.id} is under hold {standing.holds[0].id}")
+        _check_unmoved(past, standing, leaf.facts["as_of"])
     _check_approved(past, leaf, PEOPLE)  # 6
     return standings
+
+
+def _check_time(past: Chronicle, leaf: Leaf, now: datetime) -> datetime:
+    moment, vouched = parse_stamp(leaf.time), past.vouched(past.size)
+    if moment > now:
+        raise RefusedError(why="its time has not come yet")
+    if vouched and moment < parse_stamp(vouched) - CLOCK_SLACK:
+        raise RefusedError(why="its time lies before that of entries which stand before it")
+    return moment
+
+
+def _check_unmoved(past: Chronicle, standing: Standing, as_of: int) -> None:
+    """Raises RefusedError when what was signed is not what is so now."""
+    if not standing.index < as_of <= past.size:
+        raise RefusedError(why="it was approved for another log, or before the recording came in")
+    if moved := past.moved_since(standing.leaf.id, as_of):
+        why = f"entry {moved.id} about {standing.leaf.id} came after the request; have a new one approved"
+        raise RefusedError(why=why)
 
 
 def _check_schedule(past: Chronicle, leaf: Leaf, moment: datetime) -> Schedule:
@@ -142,8 +163,7 @@ def _signer(past: Chronicle, leaf: Leaf) -> None:
 
 def _known_keys(past: Chronicle, account: str) -> set[str]:
     """Every key that was ever enrolled for the account."""
-    entries = (past.leaf(place) for place in past.about(account))
-    return {PersonalKey.of(leaf).id for leaf in entries if leaf.type == "signer"}
+    return {PersonalKey.of(past.leaf(place)).id for place in past.about(account, SIGNER)}
 
 
 def _schedule(past: Chronicle, leaf: Leaf, now: datetime) -> None:
@@ -212,13 +232,23 @@ def _destroy(past: Chronicle, leaf: Leaf) -> None:
         or not set(leaf.about) <= set(dispose.about)
     ):
         raise RefusedError(why="it is about recordings that no such disposal names")
-    if leaf.facts["state"] == "unreadable" and not _is_erased(past, dispose):
+    if leaf.facts["state"] == "erased" and not leaf.facts.get("buckets"):
+        if set(leaf.about) != set(dispose.about):
+            raise RefusedError(why="a disposal is carried out as a whole")
+        return
+    if not _is_erased(past, dispose):
         raise RefusedError(why="what was not erased yet is not unreadable")
+    if leaf.facts["state"] == "unreadable":
+        _check_gone(past, leaf)
+
+
+def _check_gone(past: Chronicle, leaf: Leaf) -> None:
+    """The entry names every bucket that its recordings ever lay in. Whether they are gone is for `vault verify`."""
+    for standing in map(past.standing, leaf.about):
+        if left := past.buckets_of(standing) - set(leaf.facts["buckets"]):
+            raise RefusedError(why=f"{standing.leaf.id} also lay in {min(left)}")
 
 
 def _is_erased(past: Chronicle, dispose: Leaf) -> bool:
-    entries = (past.leaf(place) for place in past.about(dispose.about[0]))
-    return any(
-        each.type == "destroy" and each.facts["dispose"] == dispose.id and each.facts["state"] == "erased"
-        for each in entries
-    )
+    entries = (past.leaf(place) for place in past.about(dispose.about[0], DESTROY))
+    return any(each.facts["dispose"] == dispose.id and each.facts["state"] == "erased" for each in entries)

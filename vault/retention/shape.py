@@ -113,9 +113,10 @@ class RewrapFacts(Facts):
 
 
 class DisposeFacts(Facts):
-    """Two people decided that recordings go."""
+    """Two people decided that recordings go; `as_of` is the log's size when they were asked."""
 
     schedule: Id
+    as_of: Annotated[int, Field(ge=1)]
     basis: Basis
     approvals: Approvals
 

@@ -116,6 +116,7 @@ class DerivedStore:
         }  # fmt: skip
         note = _signed(facts, signer)
         replace(place.with_suffix(".note"), note)
+        self._check_parent(parent.id, rendition)
         return Derivative(parent.id, rendition, mime, size, digest, slot, note)
 
     def open(self, parent_id: str, rendition: str, file_key: bytes) -> PayloadReader:
@@ -169,6 +170,15 @@ class DerivedStore:
         if place.is_dir():
             shutil.rmtree(place)
             fsync_directory(place.parent)
+
+    def _check_parent(self, parent_id: str, rendition: str) -> None:
+        """Let go of what was just made of a recording that is gone.
+
+        A disposal removes the object first and derivatives after it: either it finds this one, or this finds no object.
+        """
+        if not self._vault.object_path(parent_id).exists():
+            self.forget(parent_id)
+            raise NoDerivativeError(rendition=rendition, parent=parent_id, why="its recording is gone")
 
     def _bucket(self, parent: Leaf) -> str:
         """Where the parent's keys lie now: a derivative must not outlive them, nor end before them."""

@@ -10,11 +10,13 @@ Whoever owns keys/buckets can destroy access and gains none.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from threading import Lock
+from time import time_ns
 
 from core.canonical import CanonicalError, Json, decode, encode
 from core.digest import sha256_hex
@@ -42,7 +44,8 @@ from vault.store.root import ROOT_FILE, PassphraseRoot, RootError, WrongPassphra
 __all__ = [
     "BODY_LIMIT", "IDENTITY_FILE", "ORDINARY", "RECOVERY_RECIPIENT", "ROOT_FILE", "ROOT_RECIPIENT", "BodyError",
     "BodyLimitError", "Keyring", "NoBucketError", "WrongPassphraseError", "WrongRootError", "bucket_directory",
-    "bucket_for", "bucket_names", "bucket_recipient", "check_body_size", "ensure_bucket", "open_body", "seal_body",
+    "bucket_for", "bucket_names", "bucket_recipient", "check_body_size", "closed_mark",
+    "ensure_bucket", "open_body", "open_bucket_for", "seal_body",
     "vault_recipients",
 ]  # fmt: skip
 
@@ -52,8 +55,13 @@ RECOVERY_RECIPIENT = "recovery.recipient"
 BODY_LIMIT = (
     1 << 20
 )  # bytes of plaintext: a thousand times an ordinary body, and far below what a verifier reads
+FileMark = tuple[int, int, int, int, int]  # device, inode, size, times of content and of inode in ns
 ORDINARY = "A"  # the retention class of recordings until somebody says otherwise
 _SETTLED: set[Path] = set()  # buckets whose names this process has made durable
+_READ: dict[
+    tuple[Path, str], tuple[str, FileMark, str]
+] = {}  # recipients: file, its mark when it was read, text
+_SETTLING_NS = 100_000_000  # a file that changed since might change again within the same tick of its clock
 
 
 class WrongRootError(RootError):
@@ -103,6 +111,21 @@ def bucket_for(moment: datetime, retention_class: str = ORDINARY) -> str:
     return f"{retention_class}-{moment.astimezone(UTC):%Y-%m}"
 
 
+def open_bucket_for(vault: Vault, moment: datetime, retention_class: str = ORDINARY) -> str:
+    """As `bucket_for`, or the next month's that was not closed: a clock that fell back makes no closed bucket anew."""
+    name = bucket_for(moment, retention_class)
+    while closed_mark(vault, name).exists():
+        moment = (moment.astimezone(UTC).replace(day=1) + timedelta(days=32)).replace(day=1)
+        name = bucket_for(moment, retention_class)
+    return name
+
+
+def closed_mark(vault: Vault, name: str) -> Path:
+    """The empty file that stands for a bucket whose identity was destroyed."""
+    directory = bucket_directory(vault, name)
+    return directory.with_name(f".{directory.name}.closed")
+
+
 def ensure_bucket(vault: Vault, name: str) -> str:
     """Make the bucket unless it is there; gives its recipient text. Durable on return; safe to race.
 
@@ -124,15 +147,33 @@ def ensure_bucket(vault: Vault, name: str) -> str:
 
 
 def bucket_recipient(vault: Vault, name: str) -> str:
-    """What to encrypt to: `age1...`. Raises EntryError, NoBucketError, or MediumError for a disk that refuses."""
+    """What to encrypt to: `age1...`. Raises EntryError, NoBucketError, or MediumError for a disk that refuses.
+
+    The file is asked each time whether it is still the one that was read; read again is only another one.
+    """
+    kept = _READ.get((vault.path, name))
+    if kept is not None and _mark(kept[0]) == kept[1]:
+        return kept[2]
     check_bucket(name)
     path = bucket_directory(vault, name) / "recipient"
     try:
-        return path.read_text(encoding="ascii").strip()
+        now_ns, mark = time_ns(), _mark(str(path))
+        text = path.read_text(encoding="ascii").strip()
     except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError) as cause:
         raise NoBucketError(name=name, path=path.parent) from cause
     except OSError as cause:  # no descriptor free, a failing disk: says nothing of the bucket
         raise explained(path, 0, cause) from cause
+    if mark is not None and mark[-1] < now_ns - _SETTLING_NS:
+        _READ[vault.path, name] = str(path), mark, text
+    return text
+
+
+def _mark(path: str) -> FileMark | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116  # once per body; a Path would cost more than the question
+    except OSError:
+        return None  # reading it says why
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 class Keyring:

@@ -14,6 +14,7 @@ import mmap
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ SEALED_ROOM = -(-(sealed_size(PLAIN_ROOM) + PAGE) // PAGE) * PAGE  # and a carri
 PLAIN_BUFFERS = 4  # of a lane: one being filled, one held back for the last-chunk mark, two on their way
 SEALED_BUFFERS = 3  # of a lane: one being filled, one being written, one between
 LANE_BYTES = PLAIN_BUFFERS * PLAIN_ROOM + SEALED_BUFFERS * SEALED_ROOM  # 9 lanes in the default 64 MiB
-_READ_BACK_ROOM = 1024 * 1024
+_READ_BACK_ROOM = 2 * 1024 * 1024
 _BAD_MEDIUM = frozenset({errno.EIO, errno.EBADMSG, errno.ENODATA, errno.EREMOTEIO, errno.EUCLEAN})
 _F_SETSIG = 10  # linux/fcntl.h; the module has no name for it
 _LOG = log.get("vault.medium")
@@ -46,7 +47,7 @@ class DiskFullError(VaultError):
     code = "vault.disk_full"
     sentence = (
         "There is no room on the disk for {path} ({size} bytes). Nothing on the recorder was touched and nothing "
-        "sealed was lost; free space on the vault's disk or dispose of recordings whose term is over, then dock again."
+        "sealed was lost; add storage to the vault, then dock again."
     )
 
 
@@ -176,10 +177,14 @@ class ReadBack:
 
 
 class Reader:
-    """Reads whole files from the medium; one thread at a time, one buffer for its life."""
+    """Reads whole files from the medium; one thread at a time, two buffers for its life.
+
+    While one buffer is hashed, a helper fills the other: a large file takes as long as the slower of disk and hash.
+    """
 
     def __init__(self) -> None:
-        self._room = memoryview(mmap.mmap(-1, _READ_BACK_ROOM))
+        self._rooms = [memoryview(mmap.mmap(-1, _READ_BACK_ROOM)) for _ in range(2)]
+        self._helper: ThreadPoolExecutor | None = None
 
     def digest(self, path: Path, cancel: Event | None = None) -> ReadBack:
         """Size and SHA-256 of what lies on the medium.
@@ -209,15 +214,32 @@ class Reader:
             if not direct:
                 _LOG.warning("read-back goes through the page cache", path=str(path))
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            running, size = Sha256(), 0
-            while count := os.preadv(descriptor, [self._room], size):
-                running.update(self._room[:count])
-                size += count
-                if cancel is not None and cancel.is_set():
-                    raise CancelledError
-            return ReadBack(size, running.hexdigest())
+            return self._hash(descriptor, cancel)
         finally:
             os.close(descriptor)
+
+    def _hash(self, descriptor: int, cancel: Event | None) -> ReadBack:
+        running, size = Sha256(), 0
+        room, behind = self._rooms
+        count = self.fetch(descriptor, room, 0)
+        while count:
+            size += count
+            ahead = self._begin(descriptor, behind, size) if count == len(room) else None
+            running.update(room[:count])
+            count = ahead.result() if ahead else self.fetch(descriptor, behind, size)
+            room, behind = behind, room
+            if cancel is not None and cancel.is_set():
+                raise CancelledError
+        return ReadBack(size, running.hexdigest())
+
+    def fetch(self, descriptor: int, room: memoryview, place: int) -> int:
+        """One read at `place`; runs on the helper's thread when it reads ahead."""
+        return os.preadv(descriptor, [room], place)
+
+    def _begin(self, descriptor: int, room: memoryview, place: int) -> Future[int]:
+        if self._helper is None:
+            self._helper = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+        return self._helper.submit(self.fetch, descriptor, room, place)
 
 
 def prove_no_writer(descriptor: int) -> bool:

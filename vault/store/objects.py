@@ -19,7 +19,7 @@ from core.errors import Exit
 from vault.error import VaultError
 from vault.formats.age import NONCE_SIZE, PayloadReader
 from vault.formats.entry import Leaf
-from vault.formats.handover import read_handovers, trusted_keys
+from vault.formats.handover import read_handovers, spoken_by, trusted_keys
 from vault.formats.note import NoteKeyError, VerifierKey
 from vault.formats.pack import BodyPacks, KeySlots
 from vault.store.wrapping import Wrappings
@@ -80,6 +80,10 @@ class Vault:
         """The content of vault.json; its key is the founding's for ever."""
         key = self.founding_key.vkey
         return encode({"v": 1, "id": self.id, "origin": self.origin, "key": key, "made_at": self.made_at})
+
+    def speaker(self, note: bytes) -> VerifierKey:
+        """The key of this log that signed the checkpoint in `note`, and had the right to. Raises VaultError."""
+        return spoken_by(note, self.founding_key, read_handovers(self.path))
 
     @property
     def founding_key(self) -> VerifierKey:

@@ -13,13 +13,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-import pyrage
-
 from core.durable import create_once
 from core.errors import Exit
 from core.settings import RootKind
-from vault.error import VaultError
-from vault.formats.age import Identity
+from vault.error import AgeError, VaultError
+from vault.formats import passphrase
+from vault.formats.age import Identity, NoMatchError
 
 ROOT_FILE = "root.age"
 CREDENTIAL_FILE = "root.credential"
@@ -135,16 +134,18 @@ class PassphraseRoot:
 
     def keep(self, identity: Identity, secret: bytes) -> None:
         """As Root."""
-        sealed = pyrage.passphrase.encrypt(f"{identity.text}\n".encode(), secret.decode())
+        sealed = passphrase.seal(secret, f"{identity.text}\n".encode())
         create_once(self.path, sealed, SECRET_MODE)
 
     def open(self, secret: bytes) -> Identity:
         """As Root. Raises WrongPassphraseError."""
         sealed = read_root(self.path)
         try:
-            text = pyrage.passphrase.decrypt(sealed, secret.decode()).decode()
-        except (pyrage.DecryptError, UnicodeDecodeError) as cause:
+            text = passphrase.unseal(secret, sealed).decode("ascii", "replace")
+        except NoMatchError as cause:
             raise WrongPassphraseError(path=self.path) from cause
+        except AgeError as cause:
+            raise RootDamagedError(path=self.path, why=str(cause.parameters.get("why", cause))) from cause
         return parse_root(self.path, text)
 
     def destroy(self) -> None:

@@ -61,7 +61,7 @@ def put_on(path: Path, flag: Flag) -> bool:
 
 def take_off(path: Path, flag: Flag) -> bool:
     """Clear `flag`; False when it was not set, which is so wherever there are none. Raises NoWormError or OSError."""
-    return flag in (flags(path) or Flag(0)) and _change(path, lambda known: known & ~flag)
+    return flag in (flags(path) or Flag(0)) and _change(path, lambda known: known & ~int(flag))
 
 
 def _change(path: Path, change: Callable[[int], int]) -> bool:

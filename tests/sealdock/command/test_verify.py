@@ -97,7 +97,8 @@ def test_the_report_of_a_station_is_signed_and_logged(house: House, tmp_path: Pa
     assert leaf.type == "report"
     assert leaf.by == "bureau"
     assert leaf.facts == {
-        "sha256": sha256_hex(raw), "size": told["checkpoint"]["size"], "ok": True, "failures": 0,
+        "sha256": sha256_hex(raw), "size": told["checkpoint"]["size"], "since": 0, "resumed": False, "ok": True,
+        "failures": 0,
     }  # fmt: skip
 
 
@@ -130,6 +131,14 @@ def test_damage_is_a_no(house: House) -> None:
 
 def test_a_malformed_authority_is_wrong_use(house: House) -> None:
     assert verify(house, "--authority", "nobody").exit_code == Exit.WRONG_USE
+
+
+def test_the_first_entry_has_a_proof_like_any_other(house: House, tmp_path: Path) -> None:
+    genesis = house.reader.leaf(0)
+    assert run(house, "prove", genesis.id, "--out", tmp_path / "proof").exit_code == Exit.YES
+    assert Receipt.parse((tmp_path / "proof").read_bytes()).verify(house.vault.verifier) == genesis
+    for unknown in ("../../etc/passwd", "01ARZ3NDEKTSV4RRFFQ69G5FAV", ""):
+        assert run(house, "prove", unknown).exit_code == Exit.NO
 
 
 def test_prove_writes_a_receipt_that_holds(house: House, tmp_path: Path) -> None:

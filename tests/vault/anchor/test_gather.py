@@ -86,7 +86,7 @@ def test_two_stations_witness_each_other(stations: tuple[Station, Station], line
             size = station.grow(count)
             gathered = station.gatherer.gather()
             assert not gathered.failed
-            assert evidence(station)[-1] == (size, gathered.outcomes[0].name, True)
+            assert evidence(station)[-1] == (size, f"witness/{gathered.outcomes[0].name}", True)
     assert not one.gatherer.gather().outcomes  # nothing new: nobody is asked twice
 
 
@@ -402,7 +402,7 @@ def test_anchors_outlive_the_handover_of_the_log_to_another_key(stations: tuple[
             rotate_log(one.house.vault, one.house.keys)
             one.house = House(one.house.directory, one.house.recovery_identity)
     assert one.house.vault.verifier != first
-    assert evidence(one)[-1] == (size, "two", True)
+    assert evidence(one)[-1] == (size, "witness/b", True)
     report, head = Report("x"), one.house.reader.checkpoint()[0]
     check_anchors(one.house.vault.path, head, one.store.log_keys(), report, witness_vkeys=[two.keys[0].vkey])
     assert report.failures == []

@@ -190,6 +190,20 @@ def test_evidence_cannot_fill_the_disk(
     assert len(kept(desk)) == 3
 
 
+def test_strangers_with_old_checkpoints_leave_room_for_the_evidence_of_a_fork(
+    desk: Witness, tiles: DirectoryTiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conflict, "KEPT", 3)
+    desk.add_checkpoint(ask(tiles, 0, 100))
+    for size in range(50, 60):  # anybody who has receipts has old checkpoints
+        with pytest.raises(OtherSizeError):
+            desk.add_checkpoint(ask(tiles, 40, size))
+    with pytest.raises(NotContinuedError) as caught:
+        desk.add_checkpoint(AddCheckpoint(100, (), Checkpoint(LOG.name, 100, bytes(32)).signed(LOG)).raw())
+    assert caught.value.conflict.kind is ConflictKind.FORK
+    assert [one.kind for one in kept(desk)].count(ConflictKind.FORK) == 1
+
+
 def test_of_many_at_once_one_advances_the_log(desk: Witness, tiles: DirectoryTiles) -> None:
     desk.add_checkpoint(ask(tiles, 0, 10))
     sizes, cosigned = range(11, 31), list[int]()
@@ -275,6 +289,13 @@ def test_the_protocols_statuses_and_types(server: WitnessServer, tiles: Director
         assert get(server, path)[0] == 404
 
 
+@pytest.mark.parametrize("length", ["00000000009999999999", "9" * 5000, "-1", "1_0", "\u0661", "", "131073"])
+def test_no_length_that_a_stranger_states_costs_memory(server: WitnessServer, length: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as stranger:
+        stranger.sendall(f"POST /add-checkpoint HTTP/1.1\r\nContent-Length: {length}\r\n\r\n".encode())
+        assert stranger.recv(100).split()[1] in {b"411", b"413"}
+
+
 def test_a_witness_that_cannot_remember_answers_500(
     server: WitnessServer, tiles: DirectoryTiles, tmp_path: Path
 ) -> None:
@@ -313,8 +334,11 @@ def test_it_speaks_tls(desk: Witness, tiles: DirectoryTiles, tmp_path: Path) -> 
         check=True, capture_output=True,
     )  # fmt: skip
     with WitnessServer(desk, "127.0.0.1:0", certificate, key) as server:
+        idle = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(4)]
         context = ssl.create_default_context(cafile=str(certificate))
         connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=10, context=context)
         connection.request("POST", "/add-checkpoint", ask(tiles, 0, 9))
-        assert connection.getresponse().status == 200
+        assert connection.getresponse().status == 200  # whoever never says hello holds up nobody
         connection.close()
+        for one in idle:
+            one.close()

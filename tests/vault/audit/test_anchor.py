@@ -87,7 +87,9 @@ def test_everything_holds_under_the_right_roots_and_keys(
     assert report.ok
     assert report.notices == []
     assert sorted((one.size, one.name) for one in evidence if one.trusted) == sorted(
-        (anchor.size, name) for anchor in anchors(anchored.house.vault.path) for name in ("stamper", "peer")
+        (anchor.size, name)
+        for anchor in anchors(anchored.house.vault.path)
+        for name in ("stamper", "witness/w")
     )
     assert report.counts["anchors"] == 2
     assert report.counts["outside_evidence"] == 4

@@ -239,3 +239,14 @@ def test_approvals_are_judged_by_whom_the_reader_brings(vault: SmallVault) -> No
     assert codes(report) == [(11, "verify.history", 3)]
     assert (3, "dispose") in judge.asked
     assert not report.notices
+
+
+def test_a_policy_that_still_names_a_compromised_key_is_a_failure(vault: SmallVault) -> None:
+    old = vault.hand_over()
+    assert check(vault).ok
+    vault.say("compromise", {"name": old.name, "vkey": old.vkey, "since": vault.leaves[0].time})
+    vault.write()
+    report = check(vault)
+    assert codes(report) == [(2, "verify.compromised", len(vault.leaves) - 1)]
+    (vault.path / "log/policy").write_text(f"log {vault.log_key.vkey}\nquorum none\n")
+    assert check(vault).ok

@@ -13,7 +13,7 @@ from core.clock import new_id, stamp, utc_now
 from core.digest import sha256_hex
 from vault.care import rule
 from vault.care.backup import Backup
-from vault.care.proven import NotProvenError
+from vault.care.mending.proven import NotProvenError
 from vault.care.repair import NotRepairableError, Repaired, Repairer, WrongCopyError
 from vault.care.restore import copy_of
 from vault.formats.entry import Leaf
@@ -225,7 +225,18 @@ def test_only_a_copy_of_this_vault_mends_it(house: House, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "file", ["vault.json", "log/checkpoint", "../../etc/passwd", "log/tile/0/../../x", "keys/root.recipient"]
+    "file",
+    [
+        "vault.json",
+        "log/checkpoint",
+        "../../etc/passwd",
+        "log/tile/0/../../x",
+        "keys/root.recipient",
+        "log/tile/0/001.p/3",
+        "log/tile/7/000",
+        "log/tile/entries/x001/000",
+        "packs/009",
+    ],
 )
 def test_no_other_file_is_touched(house: House, copy: Vault, file: str) -> None:
     with pytest.raises(NotRepairableError):

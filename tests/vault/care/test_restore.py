@@ -11,7 +11,7 @@ from crash.house import House
 
 from core.canonical import decode
 from core.digest import sha256_hex
-from vault.care import mirror, rule
+from vault.care import rule
 from vault.care import restore as restoring
 from vault.care.backup import Backup, NoRoomForCopyError
 from vault.care.drill import drill

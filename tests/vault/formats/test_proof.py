@@ -11,7 +11,7 @@ from vault.error import VaultError
 from vault.formats.checkpoint import Checkpoint
 from vault.formats.entry import Leaf
 from vault.formats.merkle import Frontier, ProofError, inclusion_proof
-from vault.formats.note import NoteError, NoteSignatureError, SigningKey
+from vault.formats.note import NoteError, NoteSignatureError, SigningKey, sign_note
 from vault.formats.proof import Proof, ProofFormatError, Receipt, Trust
 
 KEY, STRANGER = SigningKey.generate("sealdock/x"), SigningKey.generate("sealdock/x")
@@ -75,6 +75,24 @@ def test_without_any_key_it_cannot_be_said_but_lies_are_still_caught() -> None:
     assert "not checked" in verdict.sentence.format(**verdict.parameters)
     with pytest.raises(ProofError):
         Receipt.parse(RAW.replace(b"index 7", b"index 6")).examine()
+
+
+@pytest.mark.parametrize(
+    "origin", ["sealdock/\x9b2J", "sealdock/\u202egol", "sealdock/\u2028all is well", "x" * 5000]
+)
+def test_a_strangers_origin_cannot_paint_on_the_readers_screen(origin: str) -> None:
+    note = sign_note(Checkpoint(origin, 1, LEAVES[0].hash()).text(), KEY)
+    verdict = Receipt.build(LEAVES[0], 0, [], note).examine()
+    assert verdict.parameters["origin"] != origin
+    assert str(verdict.parameters["origin"]).isprintable()
+    assert len(str(verdict.parameters["origin"])) < 300
+
+
+@pytest.mark.parametrize("origin", ["sealdock/\u0445", "sealdock/x ", "Sealdock/x", "sealdock/x/"])
+def test_an_origin_that_looks_like_the_logs_is_another(origin: str) -> None:
+    note = sign_note(Checkpoint(origin, 1, LEAVES[0].hash()).text(), KEY)
+    with pytest.raises(NoteSignatureError):
+        Receipt.build(LEAVES[0], 0, [], note).examine(KEY.verifier)
 
 
 def test_another_key_of_the_same_name_is_refused() -> None:

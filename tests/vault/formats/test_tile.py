@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,23 @@ def test_a_missing_or_short_tile_is_named(tmp_path: Path) -> None:
     put(tmp_path, Tile(0, 0, (bytes(32), bytes(32), bytes(31))))
     with pytest.raises(TileError, match=r"tile/0/000\.p/3"):
         DirectoryTiles(tmp_path, 3).hashes(0, 0, 1)
+
+
+def test_a_tile_that_became_wider_while_the_log_grew_is_cut(tmp_path: Path) -> None:
+    hashes = tuple(bytes([n]) * 32 for n in range(256))
+    put(tmp_path, Tile(0, 0, hashes[:7]))
+    assert DirectoryTiles(tmp_path, 3).hashes(0, 0, 3) == hashes[:3]
+    (tmp_path / tile_path(0, 0, 7)).unlink()
+    put(tmp_path, Tile(0, 0, hashes))
+    assert DirectoryTiles(tmp_path, 3).hashes(0, 0, 2) == hashes[:2]
+    (tmp_path / tile_path(0, 0)).write_bytes(bytes(31))
+    with pytest.raises(TileError):
+        DirectoryTiles(tmp_path, 3).hashes(0, 0, 3)
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_in_the_place_of_a_tile_makes_nobody_wait(tmp_path: Path) -> None:
+    (tmp_path / "tile/0/000.p").mkdir(parents=True)
+    os.mkfifo(tmp_path / "tile/0/000.p/3")
+    with pytest.raises(TileError):
+        DirectoryTiles(tmp_path, 3).hashes(0, 0, 3)

@@ -1,8 +1,20 @@
 from __future__ import annotations
 
+import subprocess
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from hypothesis import given
 from hypothesis import strategies as st
 from support.authority import Authority
@@ -118,3 +130,95 @@ def test_what_holds_no_certificates_is_refused(pem: bytes) -> None:
         timestamp.load_roots(pem)
     with pytest.raises(RootsError):
         timestamp.load_roots(b" " * (timestamp.ROOTS_LIMIT + 1))
+
+
+# Whom a root made a certificate for
+
+
+@dataclass(frozen=True)
+class Certified:
+    """What the authority's root says of a key that signs tokens."""
+
+    purposes: tuple[ObjectIdentifier, ...] = (ExtendedKeyUsageOID.TIME_STAMPING,)
+    is_critical: bool = True
+    starts: timedelta = timedelta(days=-1)
+    ends: timedelta = timedelta(days=1)
+
+
+Another = tuple[Path, bytes, x509.Certificate, EllipticCurvePrivateKey]
+
+
+@pytest.fixture(scope="module")
+def another(tmp_path_factory: pytest.TempPathFactory) -> Another:
+    """What a time-stamping authority says of our bytes, and a root that certifies keys."""
+    place = tmp_path_factory.mktemp("another")
+    (place / "reply").write_bytes(Authority(place / "authority").answer(timestamp.query(CONTENT).raw))
+    openssl("ts", "-reply", "-in", place / "reply", "-token_out", "-out", place / "token")
+    openssl("cms", "-verify", "-noverify", "-inform", "DER", "-in", place / "token", "-out", place / "said")
+    key, name = (
+        generate_private_key(SECP256R1()),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a root")]),
+    )
+    now = datetime.now(UTC)
+    root = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+        .not_valid_before(now - timedelta(days=9)).not_valid_after(now + timedelta(days=9))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, SHA256())
+    )  # fmt: skip
+    return place, root.public_bytes(Encoding.PEM), root, key
+
+
+def signed_by(another: Another, certified: Certified) -> bytes:
+    """The authority's words, signed with a key that the root certified like this."""
+    place, _, root, root_key = another
+    key, now = generate_private_key(SECP256R1()), datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody")]))
+        .issuer_name(root.subject).public_key(key.public_key()).serial_number(2)
+        .not_valid_before(now + certified.starts).not_valid_after(now + certified.ends)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False)
+    )  # fmt: skip
+    if certified.purposes:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(certified.purposes), certified.is_critical)
+    (place / "signer.pem").write_bytes(builder.sign(root_key, SHA256()).public_bytes(Encoding.PEM))
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (place / "signer.key").write_bytes(private)
+    openssl(
+        "cms", "-sign", "-binary", "-nodetach", "-outform", "DER", "-md", "sha256", "-cades",
+        "-econtent_type", "1.2.840.113549.1.9.16.1.4", "-signer", place / "signer.pem",
+        "-inkey", place / "signer.key", "-in", place / "said", "-out", place / "forged",
+    )  # fmt: skip
+    body = b"\x30\x03\x02\x01\x00" + (place / "forged").read_bytes()
+    return b"\x30\x82" + len(body).to_bytes(2) + body
+
+
+def openssl(*argv: object) -> None:
+    done = subprocess.run(["openssl", *map(str, argv)], capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_key_that_a_root_certified_for_time_stamps_makes_them(another: Another) -> None:
+    timestamp.verify(signed_by(another, Certified()), CONTENT, timestamp.load_roots(another[1]))
+
+
+@pytest.mark.parametrize(
+    "certified",
+    [
+        Certified(()),
+        Certified((ExtendedKeyUsageOID.SERVER_AUTH,)),
+        Certified((ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)),
+        Certified((ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.SERVER_AUTH)),
+        Certified(is_critical=False),
+        Certified(starts=timedelta(days=-5), ends=timedelta(days=-1)),
+        Certified(starts=timedelta(hours=1)),
+    ],
+)
+def test_a_key_that_was_certified_for_something_else_or_another_time_makes_none(
+    another: Another, certified: Certified
+) -> None:
+    forged = signed_by(another, certified)
+    with pytest.raises(TimestampError):
+        timestamp.verify(forged, CONTENT, timestamp.load_roots(another[1]))

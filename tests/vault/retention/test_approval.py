@@ -20,16 +20,16 @@ from keeping.people import Keeping
 from core.canonical import decode
 from core.clock import new_id
 from vault.error import VaultError
+from vault.formats.approval import Approval, ApprovalError, PasskeyError, PersonalKey, check_approvals, sign
+from vault.formats.assertion import Assertion, public_key
+from vault.formats.statement import PREFIX, Statement, StatementError
 from vault.log.submission import Draft
-from vault.retention.approval import Approval, ApprovalError, PasskeyError, PersonalKey, check_approvals, sign
-from vault.retention.assertion import Assertion, public_key
 from vault.retention.personal import (
     PersonalKeyError,
     WeakPersonalPassphraseError,
     make_personal_key,
     open_personal_key,
 )
-from vault.retention.statement import PREFIX, Statement, StatementError
 
 RP = "dock.bureau.example"
 VAULT, LI, WANG, RECORDING = new_id(), new_id(), new_id(), new_id()
@@ -153,7 +153,7 @@ def test_a_passkey_on_the_log_approves_a_disposal(keeping: Keeping, two: list[st
         keeping.submit("bureau", Draft("signer", about=(account,), facts=facts))
     )
     recording = keeping.recording()
-    wanted = {"schedule": keeping.schedule, "basis": "保存期限届满"}
+    wanted = keeping.reasons()
     statement = Statement("dispose", (recording,), wanted, keeping.house.vault.id)
     key = PersonalKey(account, "webauthn", passkey.cose, RP)
     approval = Approval(account, key.id, assertion=passkey.answer(statement)).facts()

@@ -11,14 +11,16 @@ from keeping.reading import client, reading
 
 from vault.formats.age import AgeError
 from vault.keyd import KeydRefusedError
+from vault.log.bucket_rule import commitment
 from vault.log.outbox import RowState, Submitter
 from vault.log.submission import Draft
+from vault.retention import closing
 from vault.retention.certificate import certify
 from vault.retention.closing import BucketOpenError, closable, close_bucket
 from vault.retention.execution import NotSettledError, carry_out
 from vault.retention.past import Past
 from vault.retention.rewrapping import submit_rewrap
-from vault.store.derived import DerivedStore
+from vault.store.derived import DerivedStore, NoDerivativeError
 from vault.store.keys import NoBucketError, ensure_bucket, open_body
 from vault.store.objects import open_object
 
@@ -90,6 +92,59 @@ def test_closing_twice_says_it_once(keeping: Keeping, two: list[str]) -> None:
     assert close(keeping) == close(keeping)
 
 
+def test_a_crash_while_a_bucket_ends_leaves_nothing_that_cannot_be_ended(
+    keeping: Keeping, two: list[str]
+) -> None:
+    """What is kept passed the trial before the first byte was overwritten; afterwards nothing could pass it."""
+    kept, place = keeping.recording(b"kept"), keeping.house.vault.keys_path / "buckets" / BUCKET
+    rewrap(keeping, kept)
+    index = gone(keeping, two, keeping.recording())
+    identity = place / "identity.age"
+    identity.write_bytes(bytes(identity.stat().st_size))
+    client(keeping.house, "sealer")
+    keeping.house.keyring.forget(BUCKET)
+    assert close(keeping)
+    assert not place.exists()
+    [last] = certify(Past(keeping.house.reader), index, keeping.policy).recordings
+    assert last.state == "unreadable"
+
+
+def test_a_crash_between_two_statements_loses_neither(
+    keeping: Keeping, two: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [gone(keeping, two, keeping.recording(content)) for content in (b"one", b"two")]
+    real = closing.say_destroyed
+    said: list[str] = []
+
+    def once(*parts: object) -> str:
+        if said:
+            raise OSError(28, "No space left on device")
+        said.append(real(*parts))  # type: ignore[arg-type]
+        return said[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(closing, "say_destroyed", once)
+        with pytest.raises(OSError, match="No space"):
+            close(keeping)
+    keeping.house.settle()
+    assert len(close(keeping)) == 2
+    for place in places:
+        [last] = certify(Past(keeping.house.reader), place, keeping.policy).recordings
+        assert last.state == "unreadable"
+
+
+def test_a_bucket_that_came_back_is_not_called_gone(keeping: Keeping, two: list[str]) -> None:
+    """A clock that fell back makes a bucket of that name anew; a `bucket` entry says so before anything lies in it."""
+    house = keeping.house
+    gone(keeping, two, keeping.recording())
+    close(keeping)
+    ensure_bucket(house.vault, BUCKET)
+    keeping.submit("vaultd", Draft("bucket", facts=commitment(house.vault, BUCKET).facts()))
+    later = gone(keeping, two, keeping.recording(b"later"))
+    [last] = certify(Past(house.reader), later, keeping.policy).recordings
+    assert (last.state, last.left) == ("erased", (BUCKET,))
+
+
 def test_what_is_still_kept_keeps_the_bucket(keeping: Keeping, two: list[str]) -> None:
     house = keeping.house
     kept = keeping.recording(b"kept")
@@ -121,6 +176,17 @@ def test_something_on_its_way_in_keeps_the_bucket(keeping: Keeping, two: list[st
     keeping.house.deposit(b"still in a bay")
     with pytest.raises(BucketOpenError, match="may still be sealed to it"):
         close(keeping)
+
+
+def test_a_rotation_that_was_cut_short_keeps_the_bucket(keeping: Keeping, two: list[str]) -> None:
+    """Its staging holds every identity a second time."""
+    gone(keeping, two, keeping.recording())
+    staging = keeping.house.vault.keys_path / "rotation"
+    staging.mkdir()
+    with pytest.raises(BucketOpenError, match="is not finished"):
+        close(keeping)
+    staging.rmdir()
+    assert close(keeping)
 
 
 def test_a_submission_that_waits_keeps_everything(keeping: Keeping, two: list[str]) -> None:
@@ -159,17 +225,17 @@ def test_a_rewrap_brings_the_private_part_along(keeping: Keeping) -> None:
 
 
 def test_a_rewrap_that_holds_another_key_closes_nothing(keeping: Keeping, two: list[str]) -> None:
-    """Whoever has console.key can hand in any header; keyd tries it before the old one may end."""
+    """Whoever has the key of the command line can hand in any header; keyd tries it before the old one may end."""
     house = keeping.house
     kept, other = keeping.recording(b"kept"), keeping.recording(b"other")
     gone(keeping, two, keeping.recording())
     grants = {each: keeping.index(keeping.hold(each)) for each in (kept, other)}
     ensure_bucket(house.vault, HELD)
-    slots = client(house, "console").rewrap(keeping.index(other), HELD, grant=grants[other])
+    slots = client(house, "bureau").rewrap(keeping.index(other), HELD, grant=grants[other])
     with house.db.writing() as session:
-        console = Submitter(house.key("console"), house.projections, house.bell)
-        submit_rewrap(session, console, None, kept, HELD, *slots)
-        submit_rewrap(session, console, None, other, HELD, *slots)
+        bureau = Submitter(house.key("bureau"), house.projections, house.bell)
+        submit_rewrap(session, bureau, None, kept, HELD, *slots)
+        submit_rewrap(session, bureau, None, other, HELD, *slots)
     house.settle()
     assert not house.rows(RowState.REFUSED)
     with pytest.raises(KeydRefusedError, match="another key"):
@@ -184,9 +250,9 @@ def test_a_rewrap_that_nobody_can_open_locks_nobody_out(keeping: Keeping) -> Non
     slot = house.vault.slots.object_slot(keeping.index(kept)) or b""
     body = house.vault.slots.body_slot(keeping.index(kept))
     with house.db.writing() as session:
-        console = Submitter(house.key("console"), house.projections, house.bell)
+        bureau = Submitter(house.key("bureau"), house.projections, house.bell)
         entry_id = submit_rewrap(
-            session, console, None, kept, HELD, slot, body
+            session, bureau, None, kept, HELD, slot, body
         )  # still sealed to the old bucket
     house.settle()
     assert keeping.why(entry_id) == ""
@@ -202,20 +268,24 @@ def test_keyd_rewraps_only_for_a_reason_on_the_log(keeping: Keeping) -> None:
     for grant in (view, keeping.index(keeping.hold(other))):
         with pytest.raises(KeydRefusedError, match="no reason to re-wrap"):
             client(house, "bureau").rewrap(keeping.index(kept), HELD, grant=grant)
+    grant = keeping.index(keeping.hold(kept))
+    with pytest.raises(KeydRefusedError, match="facts is no bucket of recordings"):
+        client(house, "bureau").rewrap(keeping.index(kept), "facts", grant=grant)
     with pytest.raises(NoBucketError):
         client(house, "bureau").rewrap(
             keeping.index(kept), "H-2000-01", grant=keeping.index(keeping.hold(kept))
         )
 
 
-def test_the_sealer_gets_no_key_and_the_worker_no_rewrap(keeping: Keeping) -> None:
+def test_the_sealer_gets_no_key_and_only_the_bureau_a_rewrap(keeping: Keeping) -> None:
     house = keeping.house
     place = keeping.index(keeping.recording())
     grant = keeping.index(keeping.hold(house.reader.leaf(place).id))
     with pytest.raises(KeydRefusedError, match="sealer may not ask for unwrap"):
         client(house, "sealer").unwrap(place, grant=grant)
-    with pytest.raises(KeydRefusedError, match="worker may not ask for rewrap"):
-        client(house, "worker").rewrap(place, HELD, grant=grant)
+    for name in ("worker", "console"):
+        with pytest.raises(KeydRefusedError, match=f"{name} may not ask for rewrap"):
+            client(house, name).rewrap(place, HELD, grant=grant)
     with pytest.raises(KeydRefusedError, match="is still there"):
         client(house, "sealer").forget(BUCKET)
 
@@ -235,6 +305,28 @@ def test_a_derivative_is_made_in_the_bucket_that_its_parent_lies_in(keeping: Kee
         assert client(house, "console").unwrap_derived(
             made.note, made.key_slot, keeping.index(kept), grant=view
         )
+
+
+def test_a_derivative_that_comes_too_late_does_not_stay(keeping: Keeping, two: list[str]) -> None:
+    """The worker had its key before the disposal, and is done after it."""
+    house = keeping.house
+    recording = keeping.recording()
+    parent = house.reader.leaf(keeping.index(recording))
+    derived = DerivedStore(house.directory / "derived", house.vault)
+
+    def slowly() -> Iterator[bytes]:
+        yield b"the first"
+        gone(keeping, two, recording)
+        derived.directory.joinpath(recording[-2:].lower(), recording).mkdir(parents=True, exist_ok=True)
+        yield b" and the last"
+
+    with pytest.raises((NoDerivativeError, OSError)):
+        derived.write(parent, "proxy", "video/mp4", slowly(), house.key("worker"))
+    assert derived.list(recording) == []
+    late = derived.write
+    with pytest.raises(NoDerivativeError, match="its recording is gone"):
+        late(parent, "poster", "image/jpeg", [b"picture"], house.key("worker"))
+    assert not list(derived.directory.rglob("*.age"))
 
 
 def test_a_recording_in_two_buckets_is_unreadable_when_both_are_gone(

@@ -12,17 +12,17 @@ from support.root import opener
 
 from core.clock import new_id
 from core.durable import create_once
+from vault.formats.approval import ApprovalError
 from vault.formats.note import SigningKey
 from vault.formats.proof import Receipt
 from vault.keyd import Keyd
 from vault.log.edge import LogDamagedError
-from vault.log.index import receipt_of, reindex
+from vault.log.index import EntryRow, receipt_of, reindex
 from vault.log.outbox import RefusedError, RowState
 from vault.log.submission import Draft
 from vault.retention import erasure
-from vault.retention.approval import ApprovalError
 from vault.retention.erasure import EraseError
-from vault.retention.execution import NotSettledError, WrongCopyError, carry_out, waiting
+from vault.retention.execution import NotSettledError, PagesLeftError, WrongCopyError, carry_out, waiting
 from vault.retention.order import NoOrderError
 from vault.store.derived import DerivedStore
 from vault.store.objects import DisposedError, open_object
@@ -138,6 +138,39 @@ def test_copies_that_a_crash_left_beside_the_log_go_too(keeping: Keeping, two: l
     create_once(cut / "keys-slots-000.from-4608", spared + pair)
     carry_out(house.vault, house.reader, place, keeping.hands())
     assert (cut / "keys-slots-000.from-4608").read_bytes() == spared + bytes(512)
+
+
+@pytest.mark.parametrize("length", [184, 300, 439])
+def test_a_pair_that_a_crash_tore_goes_too(keeping: Keeping, two: list[str], length: int) -> None:
+    """The private part's key comes first and may be whole where the header, by which to tell, is not."""
+    house = keeping.house
+    recordings, place = disposed(keeping, two)
+    cut = house.vault.log_path / "cut" / "9-abcdef"
+    cut.mkdir(parents=True)
+    create_once(cut / "keys-slots-000.from-4608", pairs(house, keeping.index(recordings[0]))[:length])
+    carry_out(house.vault, house.reader, place, keeping.hands())
+    assert (cut / "keys-slots-000.from-4608").read_bytes() == bytes(length)
+
+
+def test_no_name_stays_in_the_journal_of_the_database(keeping: Keeping, two: list[str]) -> None:
+    """The outbox held it in the clear, and SQLite keeps earlier pages until its journal is emptied."""
+    house = keeping.house
+    name = b"unforgettable-name.mp4"
+    draft = Draft(
+        "ingest", facts={"origin": "hand"}, deposit=house.deposit(CONTENT), body={"path": name.decode()}
+    )
+    recording = house.submit("dockd", draft)
+    house.settle()
+    files = [path for path in house.directory.rglob("*.db*") if path.is_file()]
+    assert any(name in path.read_bytes() for path in files)
+    place = keeping.index(keeping.dispose([recording], two))
+    with house.db.reading() as session:
+        session.query(EntryRow).count()
+        with pytest.raises(PagesLeftError):
+            carry_out(house.vault, house.reader, place, keeping.hands())
+        assert house.vault.object_path(recording).exists()
+    carry_out(house.vault, house.reader, place, keeping.hands())
+    assert not any(name in path.read_bytes() for path in house.directory.rglob("*.db*") if path.is_file())
 
 
 def test_a_copy_of_the_vault_loses_the_recording_as_the_vault_does(

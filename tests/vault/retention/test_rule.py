@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,12 +11,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from keeping.people import HALF_A_YEAR, Keeping
 from sqlalchemy import update
 
-from core.clock import new_id, utc_now
+from core.clock import new_id, stamp, utc_now
+from vault.formats.approval import sign
+from vault.formats.statement import Statement
 from vault.log.outbox import REFUSAL, OutboxRow, RowState
 from vault.log.submission import Draft
-from vault.retention.approval import sign
 from vault.retention.schedule import RetentionClass, Schedule, default_schedule
-from vault.retention.statement import Statement
+from vault.timekeeper import Jump
 
 
 def days(length: int | None, version: int = 2) -> Schedule:
@@ -50,7 +52,7 @@ def test_a_period_that_is_not_over_keeps(keeping: Keeping, two: list[str]) -> No
 
 def test_a_disposal_dated_ahead_of_the_clock_is_refused(keeping: Keeping, two: list[str]) -> None:
     recording = keeping.recording()
-    facts = {"schedule": keeping.schedule, "basis": "x"}
+    facts = keeping.reasons()
     approvals = keeping.approvals("dispose", (recording,), facts, two)
     draft = Draft("dispose", about=(recording,), facts=facts | {"approvals": approvals},
                   time=keeping.now() + timedelta(minutes=5))  # fmt: skip
@@ -110,7 +112,7 @@ def test_what_was_approved_is_what_happens(keeping: Keeping, two: list[str]) -> 
 def test_one_person_with_two_keys_is_one_person(keeping: Keeping, two: list[str]) -> None:
     recording, second = keeping.recording(), Ed25519PrivateKey.generate()
     keeping.signer(two[0], second)
-    facts = {"schedule": keeping.schedule, "basis": "x"}
+    facts = keeping.reasons()
     statement = Statement("dispose", (recording,), facts, keeping.house.vault.id)
     approvals = [sign(statement, two[0], key).facts() for key in (keeping.keys[two[0]], second)]
     draft = Draft("dispose", about=(recording,), facts=facts | {"approvals": approvals}, time=keeping.now())
@@ -175,7 +177,7 @@ def test_a_console_that_forges_rows_and_both_approvals_is_refused_and_told_of(
 
 
 def _facts(keeping: Keeping) -> dict[str, Any]:
-    return {"schedule": keeping.schedule, "basis": "保存期限届满"}
+    return keeping.reasons()
 
 
 def _statement(keeping: Keeping, recording: str) -> Statement:
@@ -183,8 +185,6 @@ def _statement(keeping: Keeping, recording: str) -> Statement:
 
 
 def _enrolment(account: str, key: Ed25519PrivateKey) -> Draft:
-    from base64 import b64encode  # noqa: PLC0415
-
     public = b64encode(key.public_key().public_bytes_raw()).decode()
     facts = {"account": account, "kind": "ed25519", "key": public, "action": "enrolled"}
     return Draft("signer", about=(account,), facts=facts)
@@ -194,6 +194,27 @@ def _rewrite(keeping: Keeping, entry_id: str, old: str, new: str) -> None:
     note = keeping.house.row(entry_id).note.replace(old, new)
     with keeping.house.db.writing() as session:
         session.execute(update(OutboxRow).where(OutboxRow.id == entry_id).values(note=note))
+
+
+def test_people_whom_a_thief_of_the_bureaus_key_enrolled_approve_nothing(
+    keeping: Keeping, two: list[str]
+) -> None:
+    """He has bureau.key for a day and writes any time he likes; that day is declared afterwards."""
+    house, recording = keeping.house, keeping.recording()
+    since = keeping.now() - timedelta(minutes=1)
+    house.submit("dockd", Draft("session", facts={}, time=keeping.now()))
+    house.settle()
+    own = Ed25519PrivateKey.generate()
+    public = b64encode(own.public_key().public_bytes_raw()).decode()
+    facts: dict[str, Any] = {"account": two[1], "kind": "ed25519", "key": public, "action": "enrolled"}
+    early = Draft("signer", about=(two[1],), facts=facts, time=since - timedelta(days=100))
+    assert keeping.why(keeping.submit("bureau", early)) == ""
+    honest, keeping.keys[two[1]] = keeping.keys[two[1]], own
+    said = {"name": "bureau", "vkey": house.key("bureau").vkey, "since": stamp(since)}
+    keeping.submit("vaultd", Draft("compromise", about=(house.vault.id,), facts=said))
+    assert "no such key in force" in keeping.why(keeping.dispose([recording], two))
+    keeping.keys[two[1]] = honest
+    assert keeping.why(keeping.dispose([recording], two)) == ""
 
 
 # --- clocks
@@ -210,6 +231,46 @@ def test_a_clock_that_fell_back_makes_no_footage_old(keeping: Keeping, two: list
     assert "is kept until" in keeping.why(keeping.dispose([recording], two))
     keeping.ahead = HALF_A_YEAR
     assert keeping.why(keeping.dispose([recording], two)) == ""
+
+
+def set_clock(keeping: Keeping, forward: timedelta) -> None:
+    """As vaultd says it in the round after the clock was set."""
+    before, keeping.ahead = keeping.now(), keeping.ahead + forward
+    statement = Jump(before, keeping.now()).statement("vaultd", keeping.house.vault.id)
+    said = keeping.submit("vaultd", Draft("clock", about=statement.about, facts=statement.facts))
+    assert keeping.why(said) == ""
+
+
+def test_a_clock_that_is_set_forward_ends_no_period(keeping: Keeping, two: list[str]) -> None:
+    keeping.ahead = timedelta(0)
+    recording = keeping.recording()
+    set_clock(keeping, timedelta(days=365))
+    assert "is kept until" in keeping.why(keeping.dispose([recording], two))
+    keeping.ahead += HALF_A_YEAR  # time that passed
+    assert keeping.why(keeping.dispose([recording], two)) == ""
+
+
+def test_a_clock_that_is_put_right_keeps_nothing_longer(keeping: Keeping, two: list[str]) -> None:
+    """The battery was dead: years back at the start, forward again as soon as the time came over the network."""
+    keeping.ahead = timedelta(0)
+    set_clock(keeping, timedelta(days=-3000))
+    recording = keeping.recording()
+    set_clock(keeping, timedelta(days=3000))
+    keeping.ahead += HALF_A_YEAR
+    assert keeping.why(keeping.dispose([recording], two)) == ""
+
+
+def test_a_clock_that_is_set_back_brings_no_old_schedule_back(keeping: Keeping, two: list[str]) -> None:
+    """Half a year under the first schedule, then a longer one; the clock is set to the day before that."""
+    house, recording, first = keeping.house, keeping.recording(), keeping.schedule
+    keeping.schedule = keeping.enact(replace(days(1000), effective_from=keeping.now()))
+    assert keeping.why(keeping.schedule) == ""
+    keeping.ahead += timedelta(days=30)
+    house.submit("dockd", Draft("session", facts={}, time=keeping.now()))
+    house.settle()
+    keeping.ahead -= timedelta(days=31)
+    keeping.schedule = first
+    assert "its time lies before" in keeping.why(keeping.dispose([recording], two))
 
 
 # --- schedules
@@ -279,6 +340,29 @@ def test_a_hold_outlives_everything_until_somebody_else_releases_it(keeping: Kee
     assert keeping.why(keeping.dispose([recording], two)) == ""
 
 
+def test_what_was_approved_before_a_hold_is_no_decision_after_it(keeping: Keeping, two: list[str]) -> None:
+    """A console that kept both approvals waits until the hold is released in due form."""
+    recording, other = keeping.recording(), keeping.recording(b"other")
+    asked = keeping.reasons()
+    about = (recording,)
+    signed = asked | {"approvals": keeping.approvals("dispose", about, asked, two)}
+    hold = keeping.hold(recording)
+    assert keeping.why(release(keeping, hold, recording, two[:1])) == ""
+    late = Draft("dispose", about=about, facts=signed, time=keeping.now())
+    assert "came after the request" in keeping.why(keeping.submit("console", late))
+    keeping.hold(other)  # what is said of another recording changes nothing
+    assert keeping.why(keeping.dispose([recording], two)) == ""
+
+
+@pytest.mark.parametrize("as_of", [1, 10_000])
+def test_what_was_asked_of_another_log_is_not_approved(keeping: Keeping, two: list[str], as_of: int) -> None:
+    recording = keeping.recording()
+    asked = keeping.reasons() | {"as_of": as_of}
+    signed = asked | {"approvals": keeping.approvals("dispose", (recording,), asked, two)}
+    draft = Draft("dispose", about=(recording,), facts=signed, time=keeping.now())
+    assert "another log" in keeping.why(keeping.submit("console", draft))
+
+
 def test_two_holds_are_two_reasons(keeping: Keeping, two: list[str]) -> None:
     recording = keeping.recording()
     first, second = keeping.hold(recording), keeping.hold(recording)
@@ -314,3 +398,18 @@ def test_the_sealer_speaks_only_of_disposals_that_are_there(keeping: Keeping, tw
         ),
     ):
         assert why in keeping.why(keeping.submit("sealer", Draft("destroy", about=about, facts=facts)))
+
+
+def test_the_sealer_calls_nothing_done_that_is_half_done(keeping: Keeping, two: list[str]) -> None:
+    recordings = (keeping.recording(), keeping.recording(b"k"))
+    dispose = keeping.dispose(recordings, two)
+    for about, state, buckets, why in (
+        (recordings[:1], "erased", [], "as a whole"),
+        (recordings, "erased", ["A-2026-11"], "not erased yet"),
+        (recordings, "erased", [], ""),
+        (recordings, "unreadable", ["A-1999-01"], "also lay in A-2026-11"),
+        (recordings, "unreadable", ["A-2026-11"], ""),
+    ):
+        facts = {"dispose": dispose, "state": state, "buckets": buckets}
+        said = keeping.why(keeping.submit("sealer", Draft("destroy", about=about, facts=facts)))
+        assert why in said if why else said == ""

@@ -23,8 +23,10 @@ from vault.store.keys import (
     WrongRootError,
     bucket_for,
     bucket_recipient,
+    closed_mark,
     ensure_bucket,
     open_body,
+    open_bucket_for,
 )
 from vault.store.medium import DiskFullError, MediumError
 
@@ -170,3 +172,12 @@ def test_a_changed_body_or_slot_is_named(house: House, part: str) -> None:
 
 def test_the_log_key_is_the_one_in_vault_json(house: House) -> None:
     assert SigningKey.read(house.keys / "log.key").verifier == LogReader(house.vault).vault.verifier
+
+
+def test_a_clock_that_fell_back_seals_into_the_next_month_that_is_open(house: House) -> None:
+    vault, november = house.vault, datetime(2026, 11, 30, tzinfo=UTC)
+    assert open_bucket_for(vault, november) == "A-2026-11"
+    for name in ("A-2026-11", "A-2026-12"):
+        closed_mark(vault, name).touch()
+    assert open_bucket_for(vault, november) == "A-2027-01"
+    assert open_bucket_for(vault, november, "B") == "B-2026-11"

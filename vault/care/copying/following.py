@@ -12,8 +12,8 @@ import shutil
 from pathlib import Path
 
 from core.durable import fsync_directory
-from vault.care.mirror import Mirror
-from vault.care.stretch import Pending
+from vault.care.copying.mirror import Mirror
+from vault.care.copying.stretch import Pending
 from vault.formats.merkle import number_path
 from vault.formats.pack import BUNDLE, PAIR_ROOM, SLOT_ROOM
 from vault.store.objects import Vault

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from core.digest import sha256_hex
 from core.errors import Exit
 from vault.error import VaultError
+from vault.formats.assertion import Assertion, PasskeyError, public_key
 from vault.formats.entry import Leaf
-from vault.retention.assertion import Assertion, PasskeyError, public_key
-from vault.retention.statement import APPROVALS, Statement
+from vault.formats.statement import APPROVALS, Statement
 
 ED25519, WEBAUTHN = "ed25519", "webauthn"
 ENROLLED, REVOKED = "enrolled", "revoked"
