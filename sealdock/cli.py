@@ -21,7 +21,7 @@ COMMANDS = {
     "vault": "vault", "receipt": "receipt", "package": "package", "profile": "profile", "ingest": "ingest",
     "dock": "dock", "doctor": "dock", "user": "user", "keyd": "keys", "db": "database", "run": "run",
     "demo": "demonstrate", "anchor": "anchor", "witness": "anchor", "key": "ceremony", "retention": "retention",
-    "hold": "retention", "dispose": "disposal", "approver": "disposal", "backup": "backup", "fixity": "fixity",
+    "hold": "hold", "dispose": "disposal", "approver": "approver", "backup": "backup", "fixity": "fixity",
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from ingest.status import read_status
 from sealdock import schema
 from sealdock.space import space_of, told_space
 from sealdock.wiring import Station
-from vault.care.backup import Mark
+from vault.care.copying.mark import Mark
 from vault.care.fixity import fixity_state
 from vault.sealer import worm_state
 

@@ -17,7 +17,9 @@ from sealdock.command.option import json_option, passphrase
 from sealdock.wiring import Station
 from vault.care import restore as restoring
 from vault.care.backup import VAULT_DIRECTORY as COPIED
-from vault.care.backup import Backup, BackupResult, Mark, Passed, copied_head
+from vault.care.backup import Backup, BackupResult, Passed
+from vault.care.copying.mark import Mark
+from vault.care.copying.meeting import copied_head
 from vault.care.drill import SAMPLE
 from vault.care.drill import drill as run_drill
 from vault.care.restore import Restored

@@ -17,7 +17,8 @@ from sealdock.command.option import json_option
 from sealdock.space import space_of, told_space
 from sealdock.wiring import Station
 from vault.care.fixity import FixityState, enter_missing, failures, fixity_state
-from vault.care.repair import Repaired, Repairer
+from vault.care.mending.repaired import Repaired
+from vault.care.repair import Repairer
 from vault.care.restore import copy_of
 from vault.care.scrub import Round, Scrubber
 from vault.care.space import Space

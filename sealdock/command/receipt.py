@@ -21,7 +21,7 @@ from core.regular import read_bounded
 from sealdock.command.option import json_option, key_option, trusted_key
 from sealdock.outside import Confirmed, confirmations, speaker, told
 from sealdock.wiring import Station
-from vault.formats.entry import is_ulid
+from vault.formats.entry import Leaf, is_ulid
 from vault.formats.note import Note
 from vault.formats.proof import Receipt, Verdict
 from vault.log.index import place_of
@@ -48,6 +48,17 @@ class NoReceiptError(SealdockError):
         "recording's page, and wait for vaultd if it was sealed just now."
     )
     exit_code = Exit.NO
+
+
+class NoRecordingError(SealdockError):
+    """A copy held against an entry that seals none."""
+
+    code = "sealdock.no_recording"
+    sentence = (
+        "Entry {id} ({type}) of this receipt seals no recording, so no copy can be compared with it, and none was. "
+        "Name the receipt of the recording itself, or leave --recording out to check this one."
+    )
+    exit_code = Exit.WRONG_USE
 
 
 @click.group()
@@ -85,12 +96,8 @@ def verify(
             raise click.UsageError("--handover needs --key: the key that the bureau published first")
         trusted = speaker(found.proof.checkpoint_note, trusted, handover)
     verdict = found.examine(trusted=trusted)
+    same = None if recording is None else _is_copy(recording, verdict.leaf)
     seen = confirmations(found, verdict.key, stamps, roots, witnesses)
-    same = (
-        None
-        if recording is None or verdict.leaf.object is None
-        else _digest(recording) == verdict.leaf.object.sha256
-    )
     if as_json:
         click.echo(json.dumps(_as_json(verdict, seen, same=same)))
     else:
@@ -218,6 +225,13 @@ def _scanned(path: Path) -> bytes:
         return read_bounded(path, FILE_LIMIT)
     except OSError as cause:
         raise ScanError(why=cause.strerror or "it cannot be read") from cause
+
+
+def _is_copy(path: Path, leaf: Leaf) -> bool:
+    """Whether the file is what the entry seals. Raises NoRecordingError for an entry that seals nothing."""
+    if leaf.object is None:
+        raise NoRecordingError(id=leaf.id, type=leaf.type)
+    return _digest(path) == leaf.object.sha256
 
 
 def _digest(path: Path) -> str:

@@ -1,47 +1,38 @@
-"""`sealdock retention` and `sealdock hold`: how long what is kept, and what nobody may let go of."""
+"""`sealdock retention`: how long what is kept, who changed it, and what a change would release."""
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Any
 
 import click
 from sqlalchemy import select
 
 from casework.retention import evidence_policy
 from casework.retention_preview import Preview, due, released
-from casework.retention_projection import holds, place_hold
-from core.canonical import decode
-from core.clock import stamp, utc_now
-from core.durable import create_once
+from core.clock import utc_now
 from core.errors import Exit, SealdockError
 from ingest.media_facts import MediaFacts
 from sealdock.command.option import json_option
+from sealdock.command.request import (
+    approval_option,
+    as_option,
+    enter,
+    enter_request,
+    out_option,
+    past_of,
+    write_request,
+)
 from sealdock.wiring import Station
-from vault.formats.approval import Approval
 from vault.formats.statement import APPROVALS, Statement
-from vault.log.index import wait_sequenced
 from vault.log.submission import Draft
-from vault.retention.chronicle import HOLD, RELEASE, SCHEDULE, Chronicle
+from vault.retention.chronicle import SCHEDULE, Chronicle
 from vault.retention.past import Past
 from vault.retention.schedule import RetentionClass, Schedule, default_schedule
-from webconsole.auth.account import get_account
 
-SEQUENCED_WITHIN_S = 15.0
-BUREAU = "bureau"  # the key of the command line run as root
 SHOWN = 20  # recordings named on the terminal; --json names all
-approval_option = click.option(
-    "--approval", "approvals", multiple=True, type=click.Path(exists=True, path_type=Path),
-    help="A file that `sealdock approver sign` wrote; may be repeated.",
-)  # fmt: skip
-as_option = click.option("--as", "username", required=True, help="The account in whose name it is done.")
-out_option = click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Where the request for approval goes."
-)
 
 
 class ScheduleFileError(SealdockError):
@@ -145,88 +136,6 @@ def enact(settings: Path, request: Path, approvals: tuple[Path, ...], username: 
     click.echo(f"The schedule is on the log, entry {entry_id}.")
 
 
-@click.group()
-def hold() -> None:
-    """Keep recordings whatever the schedule says."""
-
-
-@hold.command()
-@click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...")
-@click.option("--reason", required=True, help="Why; kept beside the log, encrypted.")
-@click.option("--owner", required=True, help="Who asked for it: a court, a unit, a person.")
-@click.option("--review-on", required=True, help="The day on which somebody looks at it again, 2027-06-01.")
-@as_option
-@click.pass_obj
-def place(
-    settings: Path, recordings: tuple[str, ...], reason: str, owner: str, review_on: str, username: str
-) -> None:
-    """Place a hold; it ends only when somebody else approves its release."""
-    station = Station.load(settings)
-    submitter = station.submitter(BUREAU)
-    with station.db.writing() as session:
-        actor = get_account(session, username).id
-        entry_id = place_hold(
-            session, submitter, actor, recordings, reason=reason, owner=owner, review_on=review_on
-        )
-    submitter.ring()
-    wait_sequenced(station.db, entry_id, SEQUENCED_WITHIN_S)
-    click.echo(f"Hold {entry_id} keeps {len(recordings)} recordings.")
-
-
-@hold.command("list")
-@json_option
-@click.pass_obj
-def list_holds(settings: Path, as_json: bool) -> None:
-    """Every hold in force, the next to be looked at first."""
-    station = Station.load(settings)
-    with station.db.reading() as session:
-        found = holds(session)
-    if as_json:
-        rows = [
-            {"hold": row.entry_id, "reason": row.reason, "owner": row.owner, "actor": row.actor,
-             "review_on": row.review_on.isoformat(), "placed_at": stamp(row.placed_at), "recordings": recordings}
-            for row, recordings in found
-        ]  # fmt: skip
-        click.echo(json.dumps(rows, ensure_ascii=False))
-        return
-    for row, recordings in found:
-        overdue = "  REVIEW" if row.review_on <= utc_now().date() else ""
-        click.echo(
-            f"{row.entry_id}  {row.review_on}{overdue}  {len(recordings)} recordings  {row.owner}: {row.reason}"
-        )
-
-
-@hold.command("propose-release")
-@click.argument("hold_id", metavar="HOLD")
-@click.option("--only", multiple=True, metavar="RECORDING", help="Release only these; may be repeated.")
-@out_option
-@click.pass_obj
-def propose_release(settings: Path, hold_id: str, only: tuple[str, ...], out: Path) -> None:
-    """Make the request to end a hold, for somebody other than its placer to approve."""
-    station = Station.load(settings)
-    past = past_of(station)
-    at = past.find(hold_id)
-    if at is None or past.leaf(at).type != HOLD:
-        raise click.UsageError(f"there is no hold {hold_id} on this log")
-    write_request(out, Statement(RELEASE, only or past.leaf(at).about, {"hold": hold_id}, station.vault.id))
-
-
-@hold.command()
-@click.argument("request", type=click.Path(exists=True, path_type=Path))
-@approval_option
-@as_option
-@click.pass_obj
-def release(settings: Path, request: Path, approvals: tuple[Path, ...], username: str) -> None:
-    """Put an approved release on the log."""
-    entry_id = enter_request(Station.load(settings), request, approvals, username, RELEASE)
-    click.echo(f"The hold is released, entry {entry_id}.")
-
-
-def past_of(station: Station) -> Past:
-    """The log, for questions that decide nothing."""
-    return Past(station.reader, proving=False)
-
-
 def schedule_in_force(past: Past) -> Schedule:
     """Raises NoScheduleError."""
     found = Chronicle(past, evidence_policy()).schedule_at(utc_now())
@@ -280,39 +189,6 @@ def read_schedule(file: Path, version: int) -> Schedule:
         return Schedule(version, _moment(said["effective_from"]), lines)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as cause:
         raise ScheduleFileError(path=file, why=str(cause)) from cause
-
-
-def write_request(out: Path, statement: Statement) -> None:
-    """Write a request for approval and say its digest, which each approver compares."""
-    create_once(out, statement.raw() + b"\n", mode=0o644)
-    click.echo(f"{out} is the request: {statement.type}, about {len(statement.about)} subjects.")
-    click.echo(f"Digest to compare: {statement.digest}")
-
-
-def enter_request(
-    station: Station, request: Path, approvals: Sequence[Path], username: str, entry_type: str
-) -> str:
-    """Submit what a request says with its approvals; gives the entry's id once it is on the log."""
-    statement = Statement.parse(request.read_bytes())
-    if statement.type != entry_type or statement.vault != station.vault.id:
-        raise click.UsageError(
-            f"{request} is not a request for this: {statement.type} of vault {statement.vault}"
-        )
-    signed = [Approval.parse(decode(path.read_bytes().strip())).facts() for path in approvals]
-    facts: dict[str, Any] = {**statement.facts, APPROVALS: signed}
-    with station.db.reading() as session:
-        actor = get_account(session, username).id
-    return enter(station, Draft(entry_type, actor=actor, about=statement.about, facts=facts))
-
-
-def enter(station: Station, draft: Draft) -> str:
-    """Submit as the bureau and wait for the log's answer. Raises RefusedError, NotSequencedError, MissingKeyError."""
-    submitter = station.submitter(BUREAU)
-    with station.db.writing() as session:
-        entry_id = submitter.submit(session, draft)
-    submitter.ring()
-    wait_sequenced(station.db, entry_id, SEQUENCED_WITHIN_S)
-    return entry_id
 
 
 def _moment(said: object) -> datetime:

@@ -98,19 +98,29 @@ def told(report: Report) -> str:
     lines += [f"  note    {notice.sentence}" for notice in report.notices]
     counts = report.counts
     lines.append(
-        f"  {counts['entries']} entries, {counts['objects']} recordings ({counts['object_bytes']:,} bytes), "
+        f"  {_counted(counts['entries'], 'entry', 'entries')}, "
+        f"{_counted(counts['objects'], 'recording', 'recordings')} ({counts['object_bytes']:,} bytes), "
         f"{counts['opened_objects']} opened and compared"
     )
-    if counts["objects"] > counts["immutable_objects"]:
-        lines.append(
-            f"  {counts['objects'] - counts['immutable_objects']} of these recordings are not immutable on this disk: "
-            "its owner can remove them, and this report would say so"
-        )
+    if (removable := counts["objects"] - counts["gone_objects"] - counts["immutable_objects"]) > 0:
+        lines.append(f"  {_removable(removable)}")
     if report.resumed:
         lines.append(f"  resumed: the first recordings were read in a run that stopped at {report.resumed}")
     if report.window:
         lines.append(f"  {report.window}")
     return "\n".join(lines)
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
+def _removable(count: int) -> str:
+    said, them = ("is", "it") if count == 1 else ("are", "them")
+    return (
+        f"{count} of these recordings {said} not immutable on this disk: "
+        f"its owner can remove {them}, and this report would say so"
+    )
 
 
 class _Bar:

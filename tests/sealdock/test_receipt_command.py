@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from crash.house import House, found
 
 from core.errors import Exit
-from sealdock.command.receipt import NoReceiptError, receipt
+from sealdock.command.receipt import NoReceiptError, NoRecordingError, receipt
 from vault.audit.verify import verify_vault
 
 
@@ -62,6 +62,25 @@ def test_it_is_kept_as_a_file(house: House, settings: Path, recording: str, tmp_
     told = sealdock(settings, "verify", tmp_path / "kept.tlog-proof", "--key", house.vault.verifier.vkey)
     assert told.exit_code == Exit.YES
     assert "No outside evidence was checked" in told.output
+
+
+def test_a_copy_is_held_only_against_a_recording(
+    house: House, settings: Path, recording: str, tmp_path: Path
+) -> None:
+    film, other = tmp_path / "film", tmp_path / "other"
+    film.write_bytes(b"what was recorded")
+    other.write_bytes(b"what was not")
+    genesis = next(house.reader.leaves()).id
+    for entry_id in (recording, genesis):
+        sealdock(settings, "keep", entry_id, "--out", tmp_path / entry_id)
+    key = ("--key", house.vault.verifier.vkey)
+    for copy, code in ((film, Exit.YES), (other, Exit.NO)):
+        assert sealdock(settings, "verify", tmp_path / recording, "--recording", copy, *key).exit_code == code
+    none = sealdock(settings, "verify", tmp_path / genesis, "--recording", film, *key)
+    assert isinstance(none.exception, NoRecordingError)
+    assert none.exception.exit_code == Exit.WRONG_USE
+    assert "seals no recording" in str(none.exception)
+    assert none.output == "", "nothing was said before"
 
 
 @pytest.mark.parametrize("unknown", ["01ARZ3NDEKTSV4RRFFQ69G5FAV", "no id at all"])

@@ -3,7 +3,8 @@
 Whoever may read and whoever may sign is decided by entries, not by files: genesis names the first log key and the
 readers of every bucket, later `key` and `root` entries replace them, a `bucket` entry commits to a bucket's keys before
 anything is sealed to it, a `destroy` entry lists the buckets whose identities are gone. The files in `keys/` and
-`log/handover` are held to that. Memory grows with buckets and keys, never with recordings.
+`log/handover` are held to that, and acts that people approve to the keys of persons. Memory grows with buckets and
+keys, never with recordings.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from vault.audit.approval import Signatures
 from vault.audit.bucket import Buckets, check_bucket_files
 from vault.audit.file import read_bounded
 from vault.audit.policy import check_compromised
@@ -25,10 +27,10 @@ READERS = ("root", "recovery")
 
 
 class Approvals(Protocol):
-    """Checks personal approvals; lives above this package, because it knows passkeys, schedules and roles."""
+    """Knows roles, schedules and holds; lives above this package. Signatures were checked before it is asked."""
 
     def judge(self, index: int, leaf: Leaf) -> str:
-        """Why an entry that people have to approve does not hold, after the entries before it; empty when it does."""
+        """Why an entry should not have been taken, after the entries before it; empty when it should."""
 
 
 class History:
@@ -40,6 +42,7 @@ class History:
     ) -> None:  # fmt: skip
         self._directory, self._report, self._made_at = directory, report, made_at
         self._handovers, self._approvals = handovers, approvals
+        self._signatures = Signatures(directory, report)
         self._readers: dict[str, list[str]] = {}
         self._log_keys: list[tuple[int, str]] = []
         self._committed: dict[
@@ -94,7 +97,7 @@ class History:
         for name in sorted({*self._used, *self._committed}):
             self._check_bucket(name, buckets)
         if self._unjudged:
-            why = f"{self._unjudged} entries; this program was given nothing that knows personal keys"
+            why = f"{self._unjudged} entries; this program was given nothing that knows the station's rules"
             self._report.note(Finding(11, "notice.approval", "log/tile/entries", why))
 
     def _take_genesis(self, genesis: Leaf) -> None:
@@ -133,14 +136,18 @@ class History:
             self._destroyed.setdefault(str(name), index)
 
     def _take_approvals(self, index: int, leaf: Leaf, *, earlier: bool) -> None:
+        """11. The signatures first; only an entry that people did sign is put before the judge."""
+        self._signatures.take(index, leaf)
         if earlier:
             return
-        if self._approvals is None:
-            self._unjudged += leaf.type == "dispose"
-            return
-        if why := self._approvals.judge(index, leaf):
+        is_disposal = leaf.type == "dispose"
+        why = self._signatures.judge(leaf)
+        if not why and self._approvals is not None:
+            why = self._approvals.judge(index, leaf)
+        if why:
             self._report.fail(Finding(11, "verify.history", "log/tile/entries", why, index))
-        self._report.counts["approved"] += leaf.type == "dispose" and not why
+        self._report.counts["approved"] += is_disposal and not why
+        self._unjudged += is_disposal and self._approvals is None
 
     def _check_handovers(self) -> None:
         """1. The key entries about the log's own key are those that log/handover proves, and no others."""

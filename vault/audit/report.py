@@ -42,7 +42,10 @@ SENTENCES = {
     "verify.history": "{where} cannot be, after what the log says before it ({why}).",
     "verify.destroyed": "{where} is still there ({why}). The certificate of destruction is not true.",
     "notice.unknown_file": "{where} is nothing that a vault holds. It is no evidence; find out who put it there.",
-    "notice.approval": "{where}: the personal approvals were not checked ({why}).",
+    "notice.approval": (
+        "{where}: the signatures under disposals were checked; whether roles, periods and holds allowed them was not "
+        "judged ({why})."
+    ),
     "notice.extra_object": "{where} is not on the log. It is no evidence; find out who put it there.",
     "notice.pack_tail": "{where} has bytes beyond the last entry. vaultd removes them when it starts.",
     "notice.not_opened": "{where}: its contents were not opened and compared ({why}).",

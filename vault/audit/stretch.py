@@ -32,8 +32,7 @@ def open_medium(path: Path) -> int:
         if cause.errno != errno.EINVAL:
             raise
     descriptor = open_regular(path, os.O_NOFOLLOW)
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    _drop_cached(descriptor)
     return descriptor
 
 
@@ -92,7 +91,14 @@ def _fill(descriptor: int, room: memoryview, place: int, count: int) -> None:
             if cause.errno != errno.EINVAL or not flags & os.O_DIRECT:
                 raise
             fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~os.O_DIRECT)  # this file system wants other pages
+            _drop_cached(descriptor)
             continue
         if not read:
             raise OSError(0, "it became shorter while it was read")
         got += read
+
+
+def _drop_cached(descriptor: int) -> None:
+    """What is read through the page cache from here on comes from the medium first."""
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)

@@ -18,7 +18,9 @@ What a clean report establishes; code in this package is labelled with the numbe
   9. With identities: every header opens, the newest of a recording that was wrapped anew as well, and every plaintext
      has the digest and size that its entry names.
  10. Every outside proof of time and every cosignature in log/anchors holds (vault/audit/anchor.py).
- 11. With something that knows personal keys: every disposal carries the approvals of two people.
+ 11. Every disposal carries true signatures of two people, every release of one, by personal keys that the log had in
+     force; no signature under a schedule is false. With something that knows the station's rules: roles, periods and
+     holds allowed it.
 Left to the reader: that the key is the bureau's; that a recorder was pointed at the truth; what happened after the last
 outside evidence, which the report names. Files that nothing names are notices. Needs no database and no settings;
 memory is a few tiles and buffers however long the log is.
@@ -98,7 +100,7 @@ def verify_vault(
     against: Sequence[Path] = (),
     progress: Callable[[Progress], None] | None = None,
 ) -> Report:
-    """Check the vault in `directory` against obligations 1 to 10; as `verify_vault_as`, with what is asked for most."""
+    """Check the vault in `directory`; as `verify_vault_as`, with what is asked for most and no judge of disposals."""
     told = progress or (lambda _: None)
     return verify_vault_as(directory, verifier, Request(identities or (), against, progress=told))
 
@@ -231,6 +233,7 @@ class _Run:
                 self._tell(self._told)
 
     def _miss(self, entry_id: str, index: int) -> None:
+        self._report.counts["gone_objects"] += 1
         self._relations.add(relation.record(entry_id, relation.NO_OBJECT, index))
 
     def _judge_relations(self) -> None:

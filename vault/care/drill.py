@@ -17,7 +17,8 @@ from tempfile import TemporaryDirectory
 from core.canonical import Json, encode
 from core.clock import stamp, utc_now
 from core.digest import Sha256, sha256_hex
-from vault.care.backup import Passed, root_text
+from vault.care.backup import Passed
+from vault.care.copying.meeting import root_text
 from vault.care.restore import Restored, restore
 from vault.error import VaultError
 from vault.formats.age import Identity

@@ -19,10 +19,11 @@ from vault.audit.verify import verify_vault
 from vault.care.backup import VAULT_DIRECTORY, NoRoomForCopyError, Passed
 from vault.care.beside import Problem
 from vault.care.copying.mirror import Mirror
+from vault.care.copying.stretch import SourceDamagedError, Stretch, look_through
 from vault.care.placing import Placing
-from vault.care.copying.stretch import SourceDamagedError, look_through
 from vault.error import VaultError
 from vault.formats.age import Identity
+from vault.formats.checkpoint import Checkpoint
 from vault.formats.merkle import Frontier
 from vault.log.ledger import LogReader
 from vault.store.objects import VAULT_FILE, Vault
@@ -83,18 +84,9 @@ def restore(
     copy = copy_of(source)
     _check_place(copy, target)
     head, note = LogReader(copy).checkpoint()
-    frontier = Frontier()
-    stretch = look_through(LogReader(copy), frontier, head.size)
-    if frontier.root() != head.root:
-        raise SourceDamagedError(path=copy.log_path, size=head.size)
+    stretch = _whole_log(copy, head)
     _begin(copy, target, stretch.object_bytes)
-    passed = [0]
-
-    def tell(count: int) -> None:
-        passed[0] += count
-        told(Passed(min(passed[0], stretch.object_bytes), stretch.object_bytes))
-
-    placing = Placing(target, target / "forming", tell)
+    placing = Placing(target, target / "forming", _teller(told, stretch.object_bytes))
     try:
         mirror = Mirror(copy, target, placing)
         mirror.bring(stretch, head)
@@ -106,15 +98,29 @@ def restore(
     fsync_directory(target)
     report = verify_vault(target, copy.founding_key, identities=identities, against=against)
     return Restored(
-        copy.id,
-        head.size,
-        note.decode(),
-        placing.files,
-        placing.bytes,
-        mirror.objects,
-        report,
-        mirror.problems,
-    )
+        copy.id, head.size, note.decode(), placing.files, placing.bytes, mirror.objects, report, mirror.problems
+    )  # fmt: skip
+
+
+def _whole_log(copy: Vault, head: Checkpoint) -> Stretch:
+    """All entries of the copy. Raises SourceDamagedError unless they lead to its signed head."""
+    frontier = Frontier()
+    stretch = look_through(LogReader(copy), frontier, head.size)
+    if frontier.root() != head.root:
+        raise SourceDamagedError(path=copy.log_path, size=head.size)
+    return stretch
+
+
+def _teller(told: Callable[[Passed], None], total: int) -> Callable[[int], None]:
+    """Adds up the bytes that went by; never tells of more than `total`."""
+    passed = 0
+
+    def tell(count: int) -> None:
+        nonlocal passed
+        passed = min(passed + count, total)
+        told(Passed(passed, total))
+
+    return tell
 
 
 def _check_place(copy: Vault, target: Path) -> None:

@@ -74,7 +74,8 @@ def test_a_person_reads_what_was_proven_and_what_was_not(house: House) -> None:
     done = verify(house)
     assert done.exit_code == Exit.YES
     assert "entries and everything they seal are as they were signed" in done.stdout
-    assert "1 recordings" in done.stdout
+    assert "1 recording (" in done.stdout
+    assert "1 of these recordings is not immutable on this disk: its owner can remove it" in done.stdout
     assert "there is no outside evidence" in done.stdout
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conformance.small_vault import BUCKET, SmallVault, found
+from keeping.signers import Signers
 
 from vault.audit.report import Report
 from vault.audit.verify import Request, verify_vault, verify_vault_as
@@ -33,8 +34,12 @@ def codes(report: Report) -> list[tuple[int, str, int | None]]:
     return [(one.obligation, one.code, one.entry) for one in report.failures]
 
 
-def dispose(vault: SmallVault) -> Leaf:
-    return vault.say("dispose", {"schedule": "x", "basis": "y"}, (vault.leaves[RECORDING].id,), "console")
+def dispose(vault: SmallVault) -> None:
+    """With everything that the log has to say before it: entries 3 and 4 enrol two people, 5 disposes."""
+    two = Signers(vault.leaves[0].id)
+    vault.leaves += two.entries()
+    entry = vault.say("dispose", {"schedule": "x", "basis": "y"}, (vault.leaves[RECORDING].id,), "console")
+    vault.leaves[-1] = two.signed(entry)
 
 
 def destroy(vault: SmallVault, state: str, *buckets: str) -> Leaf:
@@ -57,7 +62,9 @@ def test_keys_and_object_may_go_after_a_disposal(vault: SmallVault) -> None:
 
 def test_a_disposal_of_another_recording_allows_nothing(vault: SmallVault) -> None:
     vault.destroy_keys(RECORDING)
-    vault.say("dispose", {}, (vault.leaves[0].id,), "console")
+    vault.leaves[RECORDING], kept = vault.leaves[0], vault.leaves[RECORDING]
+    dispose(vault)
+    vault.leaves[RECORDING] = kept
     vault.write()
     assert {code for _, code, _ in codes(check(vault))} == {"verify.slot"}
 
@@ -134,7 +141,7 @@ def test_a_bucket_that_a_certificate_calls_gone_must_be_gone(vault: SmallVault) 
     vault.destroy_keys(RECORDING)
     destroy(vault, "unreadable", BUCKET)
     vault.write()
-    assert codes(check(vault)) == [(7, "verify.destroyed", 4)]
+    assert codes(check(vault)) == [(7, "verify.destroyed", 6)]
 
 
 def test_a_bucket_is_committed_to_before_it_is_used(vault: SmallVault) -> None:
@@ -236,8 +243,8 @@ def test_approvals_are_judged_by_whom_the_reader_brings(vault: SmallVault) -> No
     vault.write()
     judge = Strict()
     report = verify_vault_as(vault.path, vault.verifier, Request(approvals=judge))
-    assert codes(report) == [(11, "verify.history", 3)]
-    assert (3, "dispose") in judge.asked
+    assert codes(report) == [(11, "verify.history", 5)]
+    assert (5, "dispose") in judge.asked
     assert not report.notices
 
 

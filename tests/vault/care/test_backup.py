@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from crash.house import BUCKET, House
+from keeping.signers import Signers
 
 from core.clock import new_id, stamp, utc_now
 from vault.audit.verify import verify_vault
@@ -23,13 +24,12 @@ from vault.care.backup import (
     Backup,
     BackupResult,
     CopyBusyError,
-    DivergedError,
-    Mark,
     NoRoomForCopyError,
-    NotABackupError,
     Passed,
-    copied_head,
 )
+from vault.care.copying.mark import Mark, NotABackupError
+from vault.care.copying.meeting import DivergedError, copied_head
+from vault.care.copying.stretch import SourceDamagedError
 from vault.formats.entry import Leaf
 from vault.formats.pack import PAIR_ROOM, Private
 from vault.log.writer import LogWriter
@@ -58,8 +58,11 @@ def append(house: House, *leaves: Leaf) -> None:
     writer.close()
 
 
-def disposal(*recordings: str) -> Leaf:
-    return Leaf(id=new_id(), type="dispose", time=stamp(utc_now()), by="bureau", about=recordings)
+def disposal(house: House, *recordings: str) -> list[Leaf]:
+    """Signed by two people, whose keys are put on the log before it."""
+    two = Signers(house.vault.id)
+    leaf = Leaf(id=new_id(), type="dispose", time=stamp(utc_now()), by="bureau", about=recordings)
+    return [*two.entries(), two.signed(leaf)]
 
 
 def destroy(house: House, recording: str) -> int:
@@ -187,7 +190,7 @@ def test_killed_at_any_step_the_copy_is_what_it_was_and_the_next_run_finishes_it
     run(house, before)
     (disposed,) = fill(house, recordings=1, cases=3)
     run(house, before)
-    append(house, disposal(disposed))
+    append(house, *disposal(house, disposed))
     destroy(house, disposed)
     fill(house, recordings=2, cases=20)
     killed, at = 0, 1
@@ -258,7 +261,7 @@ def test_a_disk_that_is_too_small_is_told_before_and_a_full_one_leaves_the_copy_
 def test_a_disposal_is_followed_once_the_vault_has_destroyed_its_own(house: House, dest: Path) -> None:
     kept, gone = fill(house, recordings=2)
     run(house, dest)
-    append(house, disposal(gone))
+    append(house, *disposal(house, gone))
     waiting = run(house, dest)
     copied = dest / "vault" / "objects" / gone[-2:].lower() / f"{gone}.chunks"
     assert (waiting.destroyed, waiting.waiting, copied.exists()) == (0, 1, True)
@@ -273,7 +276,7 @@ def test_a_disposal_is_followed_once_the_vault_has_destroyed_its_own(house: Hous
 
 def test_a_copy_that_begins_after_a_disposal_never_gets_what_is_gone(house: House, dest: Path) -> None:
     _kept, gone = fill(house, recordings=2)
-    append(house, disposal(gone))
+    append(house, *disposal(house, gone))
     destroy(house, gone)
     result = run(house, dest)
     assert (result.is_whole, result.objects) == (True, 1)
@@ -376,9 +379,9 @@ def test_a_source_whose_entries_are_damaged_does_not_spoil_the_copy(house: House
     raw = bytearray(bundle.read_bytes())
     raw[-30] ^= 1
     bundle.write_bytes(raw)
-    with pytest.raises(backup_module.SourceDamagedError):
+    with pytest.raises(SourceDamagedError):
         run(house, dest)
-    with pytest.raises(backup_module.SourceDamagedError):
+    with pytest.raises(SourceDamagedError):
         run(house, dest, afresh=True)
     check(house, dest)
 

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 from crash.house import House
+from keeping.signers import Signers
 
 from core.clock import new_id, stamp, utc_now
 from core.digest import sha256_hex
 from vault.care import rule
 from vault.care.backup import Backup
 from vault.care.mending.proven import NotProvenError
-from vault.care.repair import NotRepairableError, Repaired, Repairer, WrongCopyError
+from vault.care.mending.repaired import NotRepairableError, Repaired
+from vault.care.repair import Repairer, WrongCopyError
 from vault.care.restore import copy_of
 from vault.formats.entry import Leaf
 from vault.formats.pack import PAIR_ROOM, Private
@@ -181,7 +183,9 @@ def test_a_file_that_vaultd_writes_is_mended_only_while_it_is_stopped(house: Hou
 def test_a_key_that_a_disposal_destroyed_never_comes_back(house: House, copy: Vault) -> None:
     (index, leaf), (other, _), _ = recordings(house)
     writer = LogWriter(house.vault, house.key("log"))
-    writer.append([(Leaf(new_id(), "dispose", stamp(utc_now()), "bureau", about=(leaf.id,)), Private())])
+    two = Signers(house.vault.id)
+    act = two.signed(Leaf(new_id(), "dispose", stamp(utc_now()), "bureau", about=(leaf.id,)))
+    writer.append([(each, Private()) for each in (*two.entries(), act)])
     writer.close()
     slots = house.vault.path / "keys/slots/000"
     with slots.open("r+b") as file:

@@ -11,9 +11,10 @@ from crash.house import House
 
 from core.canonical import decode
 from core.digest import sha256_hex
-from vault.care import rule
 from vault.care import restore as restoring
+from vault.care import rule
 from vault.care.backup import Backup, NoRoomForCopyError
+from vault.care.copying import mirror
 from vault.care.drill import drill
 from vault.care.restore import RESTORING, NotEmptyPlaceError, restore
 from vault.formats.age import Identity

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from time import sleep
 
 import pytest
 from crash.house import PASSPHRASE, House
@@ -21,6 +23,7 @@ from vault.store.keys import (
     NoBucketError,
     WrongPassphraseError,
     WrongRootError,
+    bucket_directory,
     bucket_for,
     bucket_recipient,
     closed_mark,
@@ -29,6 +32,7 @@ from vault.store.keys import (
     open_bucket_for,
 )
 from vault.store.medium import DiskFullError, MediumError
+from vault.store.objects import Vault
 
 
 def test_no_secret_lies_in_the_vault(house: House) -> None:
@@ -181,3 +185,70 @@ def test_a_clock_that_fell_back_seals_into_the_next_month_that_is_open(house: Ho
         closed_mark(vault, name).touch()
     assert open_bucket_for(vault, november) == "A-2027-01"
     assert open_bucket_for(vault, november, "B") == "B-2026-11"
+
+
+def settle(vault: Vault, name: str = "facts") -> Path:
+    """The bucket's recipient file, once it is old enough to be remembered and is."""
+    sleep(keys._SETTLING_NS / 1e9 + 0.02)
+    bucket_recipient(vault, name)
+    assert (vault.path, name) in keys._READ
+    return bucket_directory(vault, name) / "recipient"
+
+
+def test_a_recipient_is_read_once_and_asked_after_each_time(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(house.vault)
+    expected = bucket_recipient(house.vault, "facts")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert bucket_recipient(house.vault, "facts") == expected
+
+
+@pytest.mark.parametrize("how", ["replaced", "rewritten"])
+def test_another_recipient_is_noticed_at_once(house: House, how: str) -> None:
+    path, other = settle(house.vault), Identity.generate().recipient.text
+    size = path.stat().st_size
+    path.chmod(0o640)
+    if how == "replaced":
+        path.with_name("new").write_text(f"{other}\n")
+        path.with_name("new").replace(path)
+    else:
+        path.write_text(f"{other}\n")
+    assert path.stat().st_size == size
+    assert bucket_recipient(house.vault, "facts") == other
+
+
+def test_a_recipient_that_changes_twice_in_a_moment_is_not_remembered(house: House) -> None:
+    """A second change within one tick of the file system's clock leaves the same times behind."""
+    path = settle(house.vault)
+    path.chmod(0o640)
+    for _ in range(20):
+        other = Identity.generate().recipient.text
+        path.write_text(f"{other}\n")
+        assert bucket_recipient(house.vault, "facts") == other
+        kept = keys._READ.get((house.vault.path, "facts"))
+        assert kept is None or kept[2] != other
+
+
+def test_a_recipient_that_is_gone_is_no_longer_given(house: House) -> None:
+    path = settle(house.vault)
+    path.unlink()
+    with pytest.raises(NoBucketError, match="facts"):
+        bucket_recipient(house.vault, "facts")
+    shutil.rmtree(path.parent)
+    with pytest.raises(NoBucketError, match="facts"):
+        bucket_recipient(house.vault, "facts")
+
+
+def test_another_vault_has_its_own_recipients(house: House, tmp_path: Path) -> None:
+    settle(house.vault)
+    other = Vault.open(Path(shutil.copytree(house.vault.path, tmp_path / "other")))
+    text = Identity.generate().recipient.text
+    path = bucket_directory(other, "facts") / "recipient"
+    path.chmod(0o640)
+    path.write_text(f"{text}\n")
+    assert bucket_recipient(other, "facts") == text != bucket_recipient(house.vault, "facts")

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vault.care.beside import Beside, Problem, pack_name, slots_name
-from vault.care.placing import Placing
 from vault.care.copying.stretch import SourceDamagedError, Stretch
+from vault.care.placing import Placing
 from vault.formats.checkpoint import Checkpoint
 from vault.formats.entry import Leaf, pack_bundle
 from vault.formats.merkle import (
