@@ -108,8 +108,8 @@ def test_two_cards_at_once_never_count_on_the_same_room(
         folder.mkdir(parents=True)
         (folder / f"{slot}.MP4").write_bytes(os.urandom(2_000_000))
     monkeypatch.setattr(type(station.line), "free_bytes", lambda _line: 3_000_000)
-    station.start_dockd()
     for slot, port in zip("ab", PORTS, strict=True):
-        station.plug(slot, port=port, serial=slot, directory=str(tmp_path / slot), bytes_per_second=1_500_000)
+        station.plug(slot, port=port, serial=slot, directory=str(tmp_path / slot), bytes_per_second=500_000)
+    station.start_dockd()
     ends = (TileState.SEALED, TileState.PARTIAL)
     assert {station.wait_tile(*ends, number=n).state for n in (1, 2)} == set(ends)
