@@ -6,8 +6,10 @@ and not a traceback (media.lens).
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import signal
 import stat
 from typing import Any, Protocol
 
@@ -76,7 +78,18 @@ class View(mfusepy.Operations):  # type: ignore[misc]  # the library has no type
 def serve(view: View, place: str, *, everyone: bool) -> None:
     """Mount at `place` and answer the kernel until it is unmounted. Raises RuntimeError or OSError."""
     options: dict[str, Any] = {"allow_other": True} if everyone else {}
-    mfusepy.FUSE(
-        view, place, foreground=True, nothreads=True, ro=True, fsname="sealdock", subtype="lens",
-        max_read=MAX_READ, **options,
-    )  # fmt: skip
+    try:
+        mfusepy.FUSE(
+            view, place, foreground=True, nothreads=True, ro=True, fsname="sealdock", subtype="lens",
+            max_read=MAX_READ, **options,
+        )  # fmt: skip
+    finally:
+        _ignore_closed_pipes()
+
+
+def _ignore_closed_pipes() -> None:
+    """As Python had it: libfuse gives SIGPIPE its deadly meaning back when it ends (fuse_remove_signal_handlers(3)).
+
+    Past Python's own `signal`, which works in the main thread alone.
+    """
+    ctypes.CDLL(None).signal(int(signal.SIGPIPE), ctypes.c_void_p(signal.SIG_IGN.value))

@@ -59,6 +59,15 @@ def test_it_shows_one_read_only_file_to_its_owner(tmp_path: Path) -> None:
             (path.parent / "other").stat()
 
 
+def test_a_closed_pipe_still_ends_no_process_afterwards(tmp_path: Path) -> None:
+    """libfuse takes Python's ignoring of SIGPIPE for its own, and would give the signal its deadly meaning back."""
+    with present(io.BytesIO(b"x"), 1, tmp_path):
+        pass
+    lines = Path("/proc/self/status").read_text().splitlines()
+    ignored = next(int(line.split()[1], 16) for line in lines if line.startswith("SigIgn:"))
+    assert ignored >> (signal.SIGPIPE - 1) & 1
+
+
 def test_an_empty_recording_is_an_empty_file(tmp_path: Path) -> None:
     with present(io.BytesIO(b""), 0, tmp_path) as path:
         assert run(Task(["wc", "-c", "/in/x"], {"x": path}), LIMITS).split()[0] == b"0"
