@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
 
 import core.log
@@ -38,6 +39,7 @@ from vault.store.objects import Vault
 SINGLES = 400
 BATCHES = 80
 PROBES = 300
+SUBMITTERS = 2
 MIB = 2**20
 _UNITS = {"k": 1000, "M": 10**6}
 
@@ -62,7 +64,10 @@ def commit_one(station: Station, sheet: Sheet) -> None:
 
 
 def commit_batches(station: Station, sheet: Sheet) -> None:
-    """Full batches: entries without bodies, then with bodies, whose encryption is counted in."""
+    """Full batches: entries without bodies, then with bodies, whose encryption is counted in.
+
+    Who submits a body encrypts it: in the house these are dockd and the console, beside vaultd, and so they are here.
+    """
     leaves = list(views(BATCHES * BATCH_LIMIT))
     with writing(station) as writer, Spent() as spent:
         for start in range(0, len(leaves), BATCH_LIMIT):
@@ -71,16 +76,35 @@ def commit_batches(station: Station, sheet: Sheet) -> None:
     sheet.add(
         "batched entries without bodies, CPU", spent.cost.cpu_s / len(leaves) * 1e6, "us/entry", at_most=50
     )
-    count = BATCHES * BATCH_LIMIT // 4
+    batches = BATCHES // 2
     with writing(station) as writer, Spent() as spent:
-        for _ in range(count // BATCH_LIMIT):
-            writer.append([_with_body(station, place) for place in range(BATCH_LIMIT)])
-    sheet.add(
-        "batched entries with bodies, sealing them too",
-        count / spent.cost.wall_s,
-        "entries/s",
-        at_least=5_000,
-    )
+        for _ in range(batches // 4):
+            writer.append(_batch_with_bodies(station))
+    alone = batches // 4 * BATCH_LIMIT / spent.cost.wall_s
+    fork = get_context("fork")
+    with fork.Pool(SUBMITTERS, _remember, (station,)) as submitters, writing(station) as writer:
+        submitters.map(_batch_of, range(SUBMITTERS))  # they have started
+        with Spent() as spent:
+            for batch in submitters.imap(_batch_of, range(batches)):
+                writer.append(batch)
+    rate = batches * BATCH_LIMIT / spent.cost.wall_s
+    sheet.add("batched entries with bodies, sealed by two submitters", rate, "entries/s", at_least=5_000)
+    sheet.add("the same, sealed by the writer's own thread", alone, "entries/s")
+
+
+_submitting: list[Station] = []  # in a submitter's process: the station whose bodies it seals
+
+
+def _remember(station: Station) -> None:
+    _submitting.append(station)
+
+
+def _batch_of(_: int) -> list[tuple[Leaf, Private]]:
+    return _batch_with_bodies(_submitting[0])
+
+
+def _batch_with_bodies(station: Station) -> list[tuple[Leaf, Private]]:
+    return [_with_body(station, place) for place in range(BATCH_LIMIT)]
 
 
 def read_entries(station: Station, sheet: Sheet) -> None:

@@ -1,11 +1,12 @@
 """Depositing: from a recorder's bytes to a durable, encrypted object in `incoming/`, in one pass.
 
-Three stages run side by side on page-aligned buffers that are used again and again: read and hash the plaintext |
-encrypt and hash what will be stored | write past the page cache. Both digests therefore describe bytes that went by
-exactly once. Invariants: plaintext never touches the disk; the file key never leaves this module except wrapped to
-the bucket's recipient; a `.part` that was given up is removed; when `take` returns, object and name are durable.
+Page-aligned buffers are used again and again: read, hash the plaintext, encrypt, hash what will be stored, all while
+the piece is in the processor's cache; a thread beside it writes past the page cache. Both digests therefore describe
+bytes that went by exactly once. Invariants: plaintext never touches the disk; the file key never leaves this module
+except wrapped to the bucket's recipient; a `.part` that was given up is removed; when `take` returns, object and name
+are durable.
 
-A source that goes away (an unplugged recorder) leaves the Sealing as it was at the last whole buffer. `take` with the
+A source that goes away (an unplugged recorder) leaves the Sealing as it was at the last whole piece. `take` with the
 recorder plugged in again reads the part that was already copied once more, compares its digest, and goes on: the
 recorder may have been changed in between, and then the copy is worth nothing.
 """
@@ -18,14 +19,13 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 
 from core import log
 from core.clock import new_id
 from core.digest import Sha256, sha256_hex
 from core.durable import fsync_directory
 from vault.formats.age import (
-    CHUNK_SIZE,
     ChunkSealer,
     Recipient,
     header_for,
@@ -52,9 +52,9 @@ __all__ = [
 ]  # fmt: skip
 
 _LOG = log.get("vault.deposit")
-_PIECE = (
-    4 * CHUNK_SIZE
-)  # sealed and hashed at a time: what the cipher wrote is still in the cache for the hash
+_AT_THE_CIPHER = (
+    Lock()
+)  # it takes 64 KiB a call; streams taking turns between calls lose a twentieth to switching
 
 
 @dataclass(frozen=True)
@@ -160,22 +160,25 @@ class Sealing:
             except OSError as cause:
                 _LOG.warning("a copy that was given up stays for now", path=str(self._path), why=str(cause))
 
-    def hash_plain(self, plain: memoryview) -> None:
-        """Stage one: the evidence digest."""
-        self._plain.update(plain)
-        self.done += len(plain)
-
-    def seal(self, plain: memoryview, room: memoryview, *, final: bool) -> int:
-        """Stage two: seal into `room` behind the carried tail; gives the whole pages that may be written."""
+    def begin_room(self, room: memoryview) -> int:
+        """Put the tail that filled no page into the start of `room`; where the next piece goes."""
         end = len(self._tail)
         room[:end] = self._tail
-        for start in range(0, len(plain) or 1, _PIECE):
-            piece, place = plain[start : start + _PIECE], end
-            last = final and start + len(piece) == len(plain)
-            end += self._sealer.seal(piece, room[place:], final=last)
-            self._stored.update(room[place:end])
+        return end
+
+    def seal(self, plain: memoryview, room: memoryview, place: int, *, final: bool) -> int:
+        """The evidence digest, the cipher and the digest of what will be stored, one after the other on a piece."""
+        self._plain.update(plain)
+        with _AT_THE_CIPHER:
+            end = place + self._sealer.seal(plain, room[place:], final=final)
+        self._stored.update(room[place:end])
+        self.done += len(plain)
+        return end
+
+    def finish_room(self, room: memoryview, end: int) -> int:
+        """Whole pages may be written; the tail is kept for the next room, or padded behind the last piece."""
         whole = end // PAGE * PAGE
-        if not final:
+        if not self._sealer.is_finished:
             self._tail = bytes(room[whole:end])
             return whole
         padded = -(-end // PAGE) * PAGE
@@ -183,7 +186,7 @@ class Sealing:
         return padded
 
     def write(self, part: PartFile, pages: memoryview) -> None:
-        """Stage three: whole pages, past the page cache."""
+        """Whole pages, past the page cache."""
         part.write(pages, self._written)
         self._written += len(pages)
 

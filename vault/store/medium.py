@@ -27,13 +27,15 @@ from vault.error import VaultError
 from vault.formats.age import sealed_size
 
 PAGE = 4096  # O_DIRECT alignment that every disk and file system here accepts
-PLAIN_ROOM = (
-    1024 * 1024
-)  # 16 chunks; small enough that the cipher finds it in the cache that the hash left it in
-SEALED_ROOM = -(-(sealed_size(PLAIN_ROOM) + PAGE) // PAGE) * PAGE  # and a carried tail of less than one page
-PLAIN_BUFFERS = 4  # of a lane: one being filled, one held back for the last-chunk mark, two on their way
+PIECE = (
+    256 * 1024
+)  # plaintext read, hashed, sealed and hashed again before the next: stays in the second-level cache
+SEALED_PIECE = sealed_size(PIECE)
+PLAIN_ROOM = 4 * PIECE  # plaintext that a sealed room takes; larger writes are no faster
+SEALED_ROOM = -(-sealed_size(PLAIN_ROOM) // PAGE) * PAGE + PAGE  # and a carried tail of less than one page
+PLAIN_BUFFERS = 2  # of a lane: one held back for the last-chunk mark, one being filled
 SEALED_BUFFERS = 3  # of a lane: one being filled, one being written, one between
-LANE_BYTES = PLAIN_BUFFERS * PLAIN_ROOM + SEALED_BUFFERS * SEALED_ROOM  # 9 lanes in the default 64 MiB
+LANE_BYTES = PLAIN_BUFFERS * PIECE + SEALED_BUFFERS * SEALED_ROOM  # 8 lanes in the default 64 MiB
 _READ_BACK_ROOM = 2 * 1024 * 1024
 _BAD_MEDIUM = frozenset({errno.EIO, errno.EBADMSG, errno.ENODATA, errno.EREMOTEIO, errno.EUCLEAN})
 _F_SETSIG = 10  # linux/fcntl.h; the module has no name for it
@@ -103,9 +105,9 @@ class Buffers:
                 self._returned.notify()
 
     def _cut(self, start: int) -> Lane:
-        split = start + PLAIN_BUFFERS * PLAIN_ROOM
+        split = start + PLAIN_BUFFERS * PIECE
         return Lane(
-            tuple(self._memory[start + i * PLAIN_ROOM :][:PLAIN_ROOM] for i in range(PLAIN_BUFFERS)),
+            tuple(self._memory[start + i * PIECE :][:PIECE] for i in range(PLAIN_BUFFERS)),
             tuple(self._memory[split + i * SEALED_ROOM :][:SEALED_ROOM] for i in range(SEALED_BUFFERS)),
         )
 

@@ -1,9 +1,10 @@
-"""The pipeline: three stages side by side, so that no processor waits for another or for the disk.
+"""The pipeline: the caller's thread reads, hashes, seals and hashes again; a thread of its own writes.
 
-The caller's thread reads and hashes the plaintext, one thread seals and hashes what will be stored, one writes. Buffers
-go round: a stage that is slow holds up the one before it and nothing grows. What was handed to the second stage is
-sealed and written even when reading fails, so that the state after a lost recorder is exactly "so many buffers done".
-A disk that failed meanwhile comes first: such a copy has a hole and must never be gone on with.
+A piece is small enough to stay in the processor's cache for all four steps: handed from one processor to another, the
+same steps cost a fifth more for each byte (docs/benchmarks.md), and a dock has recorders enough to keep every processor
+busy. Only the disk's waiting happens beside it. What was sealed is written even when reading fails, so that the state
+after a lost recorder is exactly "so many pieces done". A disk that failed meanwhile comes first: such a copy has a hole
+and must never be gone on with.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Protocol
 
-from vault.store.medium import Lane, PartFile
+from vault.store.medium import SEALED_PIECE, Lane, PartFile
 from vault.store.source import (
     Progress,
     SourceChangedError,
@@ -23,126 +24,96 @@ from vault.store.source import (
 )
 
 
-class Stages(Protocol):
+class Steps(Protocol):
     """What the pipeline runs: the state of one object on its way."""
 
     done: int
 
-    def hash_plain(self, plain: memoryview) -> None:
-        """Stage one."""
+    def begin_room(self, room: memoryview) -> int:
+        """Put what was carried over into the start of `room`; where the next piece goes."""
 
-    def seal(self, plain: memoryview, room: memoryview, *, final: bool) -> int:
-        """Stage two; gives how much of `room` may be written."""
+    def seal(self, plain: memoryview, room: memoryview, place: int, *, final: bool) -> int:
+        """Hash a piece, seal it into `room` at `place`, hash that; the place behind it."""
+
+    def finish_room(self, room: memoryview, end: int) -> int:
+        """How much of `room` may be written, in whole pages; the rest is carried over."""
 
     def write(self, part: PartFile, pages: memoryview) -> None:
-        """Stage three."""
+        """Write behind what was written before."""
 
 
 class Pipeline:
-    """The three stages of one `take`; the caller's thread reads, two threads seal and write."""
+    """One `take`: pieces into rooms on the caller's thread, rooms onto the disk on another."""
 
-    def __init__(self, sealing: Stages, part: PartFile, lane: Lane) -> None:
+    def __init__(self, sealing: Steps, part: PartFile, lane: Lane) -> None:
         self._sealing = sealing
         self._part = part
-        self._lane = lane
+        self._held, self._following = lane.plain
         self._failure: BaseException | None = None
-        self._plain_free: SimpleQueue[memoryview] = SimpleQueue()
-        self._sealed_free: SimpleQueue[memoryview] = SimpleQueue()
-        self._to_seal: SimpleQueue[tuple[memoryview, int, bool] | None] = SimpleQueue()
-        self._to_write: SimpleQueue[tuple[memoryview, int] | None] = SimpleQueue()
+        self._writer: Thread | None = None
+        self._full: SimpleQueue[tuple[memoryview, int] | None] = SimpleQueue()
+        self._free: SimpleQueue[memoryview] = SimpleQueue()
+        for room in lane.sealed:
+            self._free.put(room)
 
     def run(self, source: SourceStream, progress: Progress | None, cancel: Event | None) -> None:
-        """Read to the end; everything that was read is sealed and written when this returns or raises.
+        """Read to the end; everything that was sealed is written when this returns or raises.
 
-        Raises SourceLostError, SourceChangedError (the recorder held more before it was lost) or what a stage met.
+        Raises SourceLostError, SourceChangedError (the recorder held more before it was lost) or what a step met.
         """
-        first = self._lane.plain[0]
-        count = fill(source, first, self._sealing.done)
-        if not count and self._sealing.done:  # a lost recorder always held one buffer more than was done
-            raise SourceChangedError(done=self._sealing.done)
-        if (
-            count < len(first) and not self._sealing.done
-        ):  # one buffer holds it all: no threads for a photograph
-            self._sealing.hash_plain(first[:count])
-            pages = self._sealing.seal(first[:count], self._lane.sealed[0], final=True)
-            self._sealing.write(self._part, self._lane.sealed[0][:pages])
-        else:
-            self._run_stages(source, first, count, progress, cancel)
-        if progress:
-            progress(self._sealing.done)
-
-    def _run_stages(
-        self,
-        source: SourceStream,
-        first: memoryview,
-        count: int,
-        progress: Progress | None,
-        cancel: Event | None,
-    ) -> None:
-        for room in self._lane.plain[1:]:
-            self._plain_free.put(room)
-        for room in self._lane.sealed:
-            self._sealed_free.put(room)
-        stages = [Thread(target=self._seal_all, daemon=True), Thread(target=self._write_all, daemon=True)]
-        for stage in stages:
-            stage.start()
         lost: SourceLostError | None = None
         try:
-            self._read_all(source, first, count, progress, cancel)
+            self._fill_rooms(source, progress, cancel)
         except SourceLostError as cause:
             lost = cause
         finally:
-            self._to_seal.put(None)
-            for stage in stages:
-                stage.join()
+            if self._writer is not None:
+                self._full.put(None)
+                self._writer.join()
         if self._failure is not None:
             raise self._failure from lost
         if lost is not None:
             raise lost
 
-    def _read_all(
-        self,
-        source: SourceStream,
-        held: memoryview,
-        count: int,
-        progress: Progress | None,
-        cancel: Event | None,
-    ) -> None:
-        """One buffer is always held back: only the next read tells whether it is the last."""
-        while True:
-            following = self._plain_free.get()
-            stop_if_asked(cancel)
-            following_count = fill(source, following, self._sealing.done) if count == len(held) else 0
-            final = following_count == 0
-            if count or not self._sealing.done:
-                self._sealing.hash_plain(held[:count])
-                self._to_seal.put((held, count, final))
-            if final or self._failure is not None:
-                return
+    def _fill_rooms(self, source: SourceStream, progress: Progress | None, cancel: Event | None) -> None:
+        count = fill(source, self._held, self._sealing.done)
+        if not count and self._sealing.done:  # a lost recorder always held one piece more than was done
+            raise SourceChangedError(done=self._sealing.done)
+        final = False
+        while not final and self._failure is None:
+            room = self._free.get()
+            end = self._sealing.begin_room(room)
+            try:
+                while not final and len(room) - end >= SEALED_PIECE:
+                    stop_if_asked(cancel)
+                    behind = self._read_on(source, count)
+                    final = behind == 0
+                    end = self._sealing.seal(self._held[:count], room, end, final=final)
+                    self._held, self._following, count = self._following, self._held, behind
+            finally:
+                self._hand_over(room, self._sealing.finish_room(room, end), last=final)
             if progress:
                 progress(self._sealing.done)
-            held, count = following, following_count
 
-    def _seal_all(self) -> None:
-        while (item := self._to_seal.get()) is not None:
-            plain, count, final = item
-            room = self._sealed_free.get()
-            pages = 0
-            if self._failure is None:
-                try:
-                    pages = self._sealing.seal(plain[:count], room, final=final)
-                except BaseException as cause:  # noqa: BLE001  # raised again on the caller's thread
-                    self._failure = cause
-            self._plain_free.put(plain)
-            self._to_write.put((room, pages))
-        self._to_write.put(None)
+    def _read_on(self, source: SourceStream, count: int) -> int:
+        """The piece after the one held back: only it tells whether that one is the last."""
+        return fill(source, self._following, self._sealing.done) if count == len(self._held) else 0
+
+    def _hand_over(self, room: memoryview, pages: int, *, last: bool) -> None:
+        if last and self._writer is None:  # one room holds it all: no thread for a photograph
+            self._sealing.write(self._part, room[:pages])
+            return
+        if self._writer is None:
+            self._writer = Thread(target=self._write_all, daemon=True)
+            self._writer.start()
+        self._full.put((room, pages))
 
     def _write_all(self) -> None:
-        while (item := self._to_write.get()) is not None:
+        while (item := self._full.get()) is not None:
             room, pages = item
             if self._failure is None:
                 try:
                     self._sealing.write(self._part, room[:pages])
                 except BaseException as cause:  # noqa: BLE001  # raised again on the caller's thread
                     self._failure = cause
-            self._sealed_free.put(room)
+            self._free.put(room)

@@ -9,7 +9,7 @@ from typing import Protocol
 from vault.error import VaultError
 from vault.store.medium import CancelledError
 
-Progress = Callable[[int], None]  # plaintext bytes done so far; called on the reading thread once a buffer
+Progress = Callable[[int], None]  # plaintext bytes done so far; called on the reading thread, every few MiB
 
 
 class SourceStream(Protocol):

@@ -20,7 +20,15 @@ from vault.store import deposit as deposit_module
 from vault.store import medium
 from vault.store.deposit import Depositor, SourceChangedError, SourceLostError, sweep_incoming
 from vault.store.keys import NoBucketError
-from vault.store.medium import LANE_BYTES, PLAIN_ROOM, Buffers, CancelledError, DiskFullError, MediumError
+from vault.store.medium import (
+    LANE_BYTES,
+    PIECE,
+    PLAIN_ROOM,
+    Buffers,
+    CancelledError,
+    DiskFullError,
+    MediumError,
+)
 
 SIZES = [
     0,
@@ -28,10 +36,13 @@ SIZES = [
     CHUNK_SIZE - 1,
     CHUNK_SIZE,
     CHUNK_SIZE + 1,
+    PIECE - 1,
+    PIECE,
+    PIECE + 1,
     PLAIN_ROOM - 1,
     PLAIN_ROOM,
     PLAIN_ROOM + 1,
-    5 * PLAIN_ROOM + 77,
+    4 * PLAIN_ROOM + 77,
 ]
 
 
@@ -85,7 +96,7 @@ def test_stock_age_opens_slot_and_object_put_together(house: House, tmp_path: Pa
     )
 
 
-@given(cut=st.integers(0, 4 * PLAIN_ROOM), size=st.integers(0, 4 * PLAIN_ROOM))
+@given(cut=st.integers(0, 2 * PLAIN_ROOM), size=st.integers(0, 2 * PLAIN_ROOM))
 def test_a_deposit_goes_on_after_an_unplug_as_if_nothing_had_happened(
     resuming: House, cut: int, size: int
 ) -> None:
@@ -109,10 +120,10 @@ def resuming(tmp_path_factory: pytest.TempPathFactory, foundation: object) -> It
 
 
 def test_a_recorder_that_was_changed_in_between_is_not_trusted(house: House) -> None:
-    content = bytearray(os.urandom(3 * PLAIN_ROOM))
+    content = bytearray(os.urandom(3 * PIECE))
     sealing = Depositor(house.vault, house.buffers).begin(BUCKET)
     with pytest.raises(SourceLostError):
-        sealing.take(FlakySource(bytes(content), until=2 * PLAIN_ROOM + 5))
+        sealing.take(FlakySource(bytes(content), until=2 * PIECE + 5))
     assert sealing.done
     content[17] ^= 1
     with pytest.raises(SourceChangedError):
@@ -122,12 +133,12 @@ def test_a_recorder_that_was_changed_in_between_is_not_trusted(house: House) -> 
 
 def test_a_recorder_that_ends_where_it_was_lost_was_changed(house: House) -> None:
     """An object that ended there would have no last chunk, and nobody could ever open it."""
-    content = os.urandom(3 * PLAIN_ROOM)
+    content = os.urandom(3 * PIECE)
     sealing = Depositor(house.vault, house.buffers).begin(BUCKET)
     with pytest.raises(SourceLostError):
-        sealing.take(FlakySource(content, until=2 * PLAIN_ROOM + 5))
-    assert sealing.done == PLAIN_ROOM
-    with pytest.raises(SourceChangedError, match=f"first {PLAIN_ROOM} bytes"):
+        sealing.take(FlakySource(content, until=2 * PIECE + 5))
+    assert sealing.done == PIECE
+    with pytest.raises(SourceChangedError, match=f"first {PIECE} bytes"):
         sealing.take(FlakySource(content[: sealing.done]))
     assert not house.vault.incoming_path(sealing.id).exists()
 
@@ -173,16 +184,16 @@ def test_a_part_that_cannot_be_removed_does_not_hide_the_cause(
 
 
 def test_a_recorder_that_came_back_shorter_is_not_trusted(house: House) -> None:
-    content = os.urandom(3 * PLAIN_ROOM)
+    content = os.urandom(3 * PIECE)
     sealing = Depositor(house.vault, house.buffers).begin(BUCKET)
     with pytest.raises(SourceLostError):
-        sealing.take(FlakySource(content, until=2 * PLAIN_ROOM + 5))
+        sealing.take(FlakySource(content, until=2 * PIECE + 5))
     with pytest.raises(SourceChangedError):
-        sealing.take(FlakySource(content[: PLAIN_ROOM // 2]))
+        sealing.take(FlakySource(content[: PIECE // 2]))
 
 
 def test_a_lost_source_leaves_no_part_when_nobody_resumes(house: House) -> None:
-    source = FlakySource(os.urandom(2 * PLAIN_ROOM), until=PLAIN_ROOM + 1)
+    source = FlakySource(os.urandom(2 * PIECE), until=PIECE + 1)
     with pytest.raises(SourceLostError, match="No such device"):
         Depositor(house.vault, house.buffers).deposit(source, BUCKET)
     assert list((house.vault.path / "incoming").iterdir()) == []
@@ -210,7 +221,7 @@ def test_progress_counts_up_to_the_size(house: House) -> None:
 
 def test_streams_share_the_pool_and_all_finish(house: House) -> None:
     house.buffers = Buffers(2 * LANE_BYTES)
-    contents = [os.urandom(2 * PLAIN_ROOM + i) for i in range(8)]
+    contents = [os.urandom(PLAIN_ROOM + i) for i in range(8)]
     digests: dict[int, str] = {}
     threads = [
         threading.Thread(target=lambda i=i: digests.update({i: house.deposit(contents[i]).sha256}))
@@ -313,7 +324,7 @@ def test_a_file_system_without_direct_access_is_written_through_the_cache(
         return real(path, flags, mode)
 
     monkeypatch.setattr(medium.os, "open", refusing)
-    content = os.urandom(2 * PLAIN_ROOM + 3)
+    content = os.urandom(2 * PIECE + 3)
     deposit = house.deposit(content)
     assert plaintext(house, deposit.id, deposit.key_slot) == content
     assert medium.Reader().digest(house.vault.incoming_path(deposit.id)).sha256 == deposit.stored_sha256
