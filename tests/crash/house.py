@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
-from collections.abc import Mapping
+import signal
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import select
 
 from core.db import Database
-from vault.audit.verify import Report, verify_vault
+from core.settings import RootKind
+from vault.audit.report import Report
+from vault.audit.verify import verify_vault
+from vault.ceremony.reading import rotate_recovery, rotate_root
+from vault.ceremony.session import Ceremony
+from vault.ceremony.signing import rotate_log, rotate_process
+from vault.formats.age import Identity
 from vault.formats.note import SigningKey
 from vault.founding import VaultIdentity, initialise
 from vault.log.ledger import LogReader
@@ -23,10 +32,14 @@ from vault.store.deposit import Deposit, Depositor
 from vault.store.keys import Keyring, ensure_bucket
 from vault.store.medium import LANE_BYTES, Buffers
 from vault.store.objects import Vault
+from vault.store.recovery import prove
+from vault.store.root import CREDENTIAL_FILE, PassphraseRoot
+from vault.store.root_kind import RootPlace
 from vault.vaultd import Vaultd
 
 PASSPHRASE = b"a passphrase for one test"
 BUCKET = "A-2026-11"
+LATER_ROOT = RootPlace(RootKind.CREDENTIAL)  # of a root that was rotated: costs no scrypt in a killed process
 
 
 @dataclass(frozen=True)
@@ -82,6 +95,31 @@ class House:
         assert self.recovery_identity
         return Keyring.from_identity(self.vault, self.recovery_identity)
 
+    def restart(self) -> None:
+        """Know of the vault what a process that starts now does: a handover names another key of the log."""
+        self.vault = Vault.open(self.directory / "vault")
+        self.reader = LogReader(self.vault)
+
+    def root(self) -> Identity:
+        """The root that is in its place."""
+        if (self.keys / CREDENTIAL_FILE).exists():
+            return LATER_ROOT.root(self.keys).open(b"")
+        return PassphraseRoot(self.keys).open(PASSPHRASE)
+
+    def rotate(self, name: str, recovery: str = "") -> None:
+        """As `sealdock key rotate` does: "log", "root", "recovery" (to that identity), or a process; all start anew."""
+        if name == "log":
+            rotate_log(self.vault, self.keys)
+        else:
+            with Ceremony(self.vault, self.keys) as ceremony:
+                if name == "root":
+                    rotate_root(ceremony, self.root, LATER_ROOT, b"")
+                elif name == "recovery":
+                    rotate_recovery(ceremony, self.root(), [prove(Identity.parse(recovery))])
+                else:
+                    rotate_process(ceremony, name)
+        self.restart()
+
     def vaultd(self, **options: Any) -> Vaultd:
         return Vaultd(
             self.vault, self.db, self.key("log"), self.key("vaultd"), self.rules, self.bell,
@@ -125,3 +163,23 @@ class House:
 
     def verify(self) -> Report:
         return verify_vault(self.vault.path, self.vault.verifier)
+
+
+def rotate_dying_at(directory: Path, steps: tuple[str, ...], at: int, name: str, recovery: str) -> None:
+    """Rotate a key, killed before the `at`-th call of a function of `os` among `steps`; for crash.child."""
+    left, lock = [at], Lock()
+
+    def counted(real: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **options: object) -> object:
+            with lock:
+                left[0] -= 1
+                if not left[0]:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return real(*args, **options)
+
+        return call
+
+    house = House(directory)
+    for step in steps:
+        setattr(os, step, counted(getattr(os, step)))
+    house.rotate(name, recovery)
