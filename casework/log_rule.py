@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from casework.case import Stage
+from casework.claim import ClaimFacts
 from casework.exhibit import LinkAction
 from casework.permission import Permission, Role
 from casework.viewing import PurposeCode, Rendition
@@ -74,23 +75,34 @@ class UnitFacts(Facts):
 
 
 class OfficerFacts(Facts):
-    """An officer was entered in the register or corrected."""
+    """An officer was entered in the register or corrected, or given or relieved of a badge or PIN."""
 
-    event: Literal["registered", "changed"]
+    event: Literal["registered", "changed", "badge_given", "badge_taken", "pin_given", "pin_taken"]
     officer: Id
 
 
 class RecorderFacts(Facts):
-    """A recorder was entered in the register, issued or taken back."""
+    """A recorder was entered in the register or corrected, or something befell it."""
 
-    event: Literal["registered", "changed"]
+    event: Literal[
+        "registered", "changed", "send_to_repair", "mend", "report_lost", "find", "retire", "reinstate"
+    ]
     recorder: Id
+
+
+class IssueFacts(Facts):
+    """A recorder was handed to an officer, or came back by hand. To whom and what for is private."""
+
+    recorder: Id
+    action: Literal["out", "back"]
 
 
 SHAPES: dict[str, type[Facts]] = {
     "unit": UnitFacts,
     "officer": OfficerFacts,
     "recorder": RecorderFacts,
+    "issue": IssueFacts,
+    "claim": ClaimFacts,
     "account": AccountFacts,
     "case": CaseFacts,
     "link": LinkFacts,
@@ -109,6 +121,7 @@ def register(rules: Rules) -> None:
     rules.on("export", _names_every_recording)
     rules.on("link", _names_both)
     rules.on("account", _names_its_account)
+    rules.on("issue", _recorder_was_registered)
     for entry_type in ("link", "export"):
         rules.on(entry_type, _is_not_disposed_of)
 
@@ -135,6 +148,15 @@ def _names_its_account(_log: LogView, leaf: Leaf) -> None:
     """Or a role taken away, or given, would be hidden from whoever asks who may approve."""
     if leaf.facts["account"] not in leaf.about:
         raise RefusedError(why="it does not name its account")
+
+
+def _recorder_was_registered(log: LogView, leaf: Leaf) -> None:
+    """Or the ledger would speak of a recorder that nobody answers for, or hide a line from who asks about one."""
+    recorder_id = leaf.facts["recorder"]
+    if recorder_id not in leaf.about:
+        raise RefusedError(why="it does not name its recorder")
+    if not log.about(recorder_id, "recorder"):
+        raise RefusedError(why=f"no recorder {recorder_id} was ever registered")
 
 
 def _is_not_disposed_of(log: LogView, leaf: Leaf) -> None:

@@ -1,35 +1,43 @@
-"""Units, officers and recorders: the bureau's register, and the names of those who act.
+"""Units and officers: the bureau's register, and the names of those who act.
 
-Everything here is a fact on the log (`unit`, `officer`, `recorder`, `account` entries) whose personal part
-lies in the "facts" bucket. The tables are what the entries come to; `apply_*` writes them, live and on replay
-alike. `ActorName` keeps every name an account ever had, so that a chain of custody names people as they were
-then; the account itself (password, roles, sessions) is the console's.
+Everything here is a fact on the log (`unit`, `officer`, `account` entries) whose personal part lies in the
+"facts" bucket. The tables are what the entries come to; `apply_*` writes them, live and on replay alike.
+`ActorName` keeps every name an account ever had, so that a chain of custody names people as they were then;
+the account itself (password, roles, sessions) is the console's. Recorders are casework.recorder's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Date, Index, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from casework.field import CaseworkError, day_or_none, number_code, text
+from casework.field import CaseworkError, FieldError, day_or_none, number_code, text
+from casework.recorder_asset import RecorderAsset
 from core.canonical import Json
 from core.clock import new_id, parse_stamp
 from core.db import Base, UtcDateTime
-from vault.log.outbox import AppliedEntry, Submitter
+from vault.formats.entry import Leaf
+from vault.log.outbox import AppliedEntry, Projection, Submitter
 from vault.log.submission import Draft
 
 # Lengths of the recorder owner record (DOMAIN.md, "Also expected").
 OFFICER_NUMBER_LENGTH = 6
-RECORDER_SERIAL_LENGTH = 7
 UNIT_NUMBER_LIMIT = 12
 NAME_LIMIT = 32
-MODEL_LIMIT = 64
 CERTIFICATE_LIMIT = 32
+A_DAY = timedelta(days=1)
+CREDENTIAL_EVENTS = {  # of `officer` entries: which column, and whether something was given or taken
+    "badge_given": ("badge_since", True),
+    "badge_taken": ("badge_since", False),
+    "pin_given": ("pin_since", True),
+    "pin_taken": ("pin_since", False),
+}
 
 
 class TakenError(CaseworkError):
@@ -46,6 +54,26 @@ class UnknownSubjectError(CaseworkError):
     sentence = "There is no {what} '{id}' in this station's records. Nothing was changed; look it up again."
 
 
+class StaleOfficerError(CaseworkError):
+    """Somebody else changed the officer in between."""
+
+    code = "casework.stale_officer"
+    sentence = (
+        "Officer {number} was changed by somebody else while you were editing. Your change was not saved and nothing "
+        "was lost: look at the entry as it is now and make your change there."
+    )
+
+
+class PeriodError(FieldError):
+    """A certificate that would end before it begins."""
+
+    code = "casework.period"
+    sentence = (
+        "A certificate cannot be valid from {since} until {until}. "
+        "Nothing was changed; compare both days with the card."
+    )
+
+
 class Unit(Base):
     """A unit of the bureau; `number` has up to 12 characters."""
 
@@ -58,7 +86,12 @@ class Unit(Base):
 
 
 class Officer(Base):
-    """An enforcement officer; `number` is on the recorder's files."""
+    """An enforcement officer; `number` is on the recorder's files.
+
+    A certificate is valid on whole days of the bureau's zone; `certificate_begins_at` and `certificate_ends_at`
+    are the same as moments (the end exclusive), so that nobody who asks has to know the zone. `badge_since` and
+    `pin_since` say that one was given; what was given is kept in casework.badge and never on the log.
+    """
 
     __tablename__ = "officer"
 
@@ -67,7 +100,12 @@ class Officer(Base):
     name: Mapped[str]
     unit_id: Mapped[str | None]
     certificate_number: Mapped[str]
-    certificate_valid_until: Mapped[date | None] = mapped_column(Date)
+    certificate_valid_from: Mapped[date | None] = mapped_column(Date)
+    certificate_valid_until: Mapped[date | None] = mapped_column(Date, index=True)
+    certificate_begins_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    certificate_ends_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    badge_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    pin_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     version: Mapped[str]
 
     def has_certificate(self, on: date) -> bool:
@@ -75,20 +113,8 @@ class Officer(Base):
         return (
             bool(self.certificate_number)
             and self.certificate_valid_until is not None
-            and on <= self.certificate_valid_until
+            and (self.certificate_valid_from or on) <= on <= self.certificate_valid_until
         )
-
-
-class RecorderAsset(Base):
-    """A recorder that the bureau owns, and the officer it was issued to."""
-
-    __tablename__ = "recorder_asset"
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    serial: Mapped[str] = mapped_column(index=True)
-    model: Mapped[str]
-    officer_id: Mapped[str | None] = mapped_column(index=True)
-    version: Mapped[str]
 
 
 class ActorName(Base):
@@ -117,12 +143,16 @@ class OfficerFacts:
     unit_id: str | None = None
     certificate_number: str = ""
     certificate_valid_until: str | date | None = None
+    certificate_valid_from: str | date | None = None
 
     def checked(self, session: Session) -> Json:
         """The body of the entry. Raises FieldError, UnknownSubjectError."""
         if self.unit_id is not None:
             find(session, Unit, self.unit_id)
+        since = day_or_none(self.certificate_valid_from, "certificate_valid_from")
         until = day_or_none(self.certificate_valid_until, "certificate_valid_until")
+        if since is not None and until is not None and until < since:
+            raise PeriodError(since=since.isoformat(), until=until.isoformat())
         return {
             "number": number_code(self.number, "number", OFFICER_NUMBER_LENGTH),
             "name": text(self.name, "name", NAME_LIMIT),
@@ -130,6 +160,7 @@ class OfficerFacts:
             "certificate_number": text(
                 self.certificate_number, "certificate_number", CERTIFICATE_LIMIT, required=False
             ),
+            "certificate_valid_from": since.isoformat() if since else None,
             "certificate_valid_until": until.isoformat() if until else None,
         }
 
@@ -159,32 +190,19 @@ def register_officer(session: Session, submitter: Submitter, actor: str | None, 
 
 
 def change_officer(
-    session: Session, submitter: Submitter, actor: str | None, officer_id: str, facts: OfficerFacts
-) -> str:
-    """Correct what the register says of an officer; returns the officer's id."""
-    find(session, Officer, officer_id)
+    session: Session, submitter: Submitter, actor: str | None, officer_id: str, facts: OfficerFacts,
+    version: str = "",
+) -> str:  # fmt: skip
+    """Correct what the register says of an officer, from the `version` that the editor saw; returns the id.
+
+    Raises StaleOfficerError when somebody was faster, FieldError, TakenError, UnknownSubjectError.
+    """
+    officer = find(session, Officer, officer_id)
+    if version and officer.version != version:
+        raise StaleOfficerError(number=officer.number)
     body = facts.checked(session)
     _refuse_taken(session, Officer, "number", body["number"], officer_id)
     return _submit(session, submitter, "officer", "changed", officer_id, actor, body)
-
-
-def register_recorder(
-    session: Session, submitter: Submitter, actor: str | None, serial: str, model: str = "",
-    officer_id: str | None = None,
-) -> str:  # fmt: skip
-    """Enter a recorder in the register, issued or not; returns its id. Raises FieldError, TakenError."""
-    body = _recorder_body(session, serial, model, officer_id)
-    _refuse_taken(session, RecorderAsset, "serial", body["serial"], None)
-    return _submit(session, submitter, "recorder", "registered", new_id(), actor, body)
-
-
-def issue_recorder(
-    session: Session, submitter: Submitter, actor: str | None, recorder_id: str, officer_id: str | None
-) -> str:
-    """Issue a recorder to an officer, or take it back with None; returns the recorder's id."""
-    recorder = find(session, RecorderAsset, recorder_id)
-    body = _recorder_body(session, recorder.serial, recorder.model, officer_id)
-    return _submit(session, submitter, "recorder", "changed", recorder_id, actor, body)
 
 
 def units(session: Session) -> list[Unit]:
@@ -197,19 +215,9 @@ def officers(session: Session) -> list[Officer]:
     return list(session.scalars(select(Officer).order_by(Officer.number)))
 
 
-def recorders(session: Session) -> list[RecorderAsset]:
-    """Every recorder, by serial."""
-    return list(session.scalars(select(RecorderAsset).order_by(RecorderAsset.serial)))
-
-
 def officer_by_number(session: Session, number: str) -> Officer | None:
     """The officer with the number that recorders write into file names."""
     return session.scalar(select(Officer).where(Officer.number == number))
-
-
-def recorder_by_serial(session: Session, serial: str) -> RecorderAsset | None:
-    """The recorder with that serial."""
-    return session.scalar(select(RecorderAsset).where(RecorderAsset.serial == serial))
 
 
 def officer_names(session: Session, numbers: Iterable[str]) -> dict[str, str]:
@@ -250,36 +258,18 @@ def apply_unit(session: Session, applied: AppliedEntry) -> None:
         )
 
 
-def apply_officer(session: Session, applied: AppliedEntry) -> None:
-    """Write what an `officer` entry says."""
-    fields = applied.fields
-    if fields is not None:
-        until = fields.get("certificate_valid_until")
-        session.merge(
-            Officer(
-                id=applied.leaf.facts["officer"],
-                number=fields["number"],
-                name=fields["name"],
-                unit_id=fields.get("unit_id"),
-                certificate_number=fields.get("certificate_number", ""),
-                certificate_valid_until=date.fromisoformat(until) if until else None,
-                version=applied.leaf.id,
-            )
-        )
+def apply_officer(zone: str) -> Projection:
+    """The projection of `officer` entries for a bureau whose days are those of `zone`."""
+    here = ZoneInfo(zone)
 
+    def apply(session: Session, applied: AppliedEntry) -> None:
+        event = applied.leaf.facts["event"]
+        if event in CREDENTIAL_EVENTS:
+            _apply_credential(session, applied.leaf.facts["officer"], event, parse_stamp(applied.leaf.time))
+        elif applied.fields is not None:
+            session.merge(_officer(applied.leaf, applied.fields, here))
 
-def apply_recorder(session: Session, applied: AppliedEntry) -> None:
-    """Write what a `recorder` entry says."""
-    if applied.fields is not None:
-        session.merge(
-            RecorderAsset(
-                id=applied.leaf.facts["recorder"],
-                serial=applied.fields["serial"],
-                model=applied.fields.get("model", ""),
-                officer_id=applied.fields.get("officer_id"),
-                version=applied.leaf.id,
-            )
-        )
+    return apply
 
 
 def apply_account(session: Session, applied: AppliedEntry) -> None:
@@ -297,14 +287,32 @@ def apply_account(session: Session, applied: AppliedEntry) -> None:
         )
 
 
-def _recorder_body(session: Session, serial: str, model: str, officer_id: str | None) -> Json:
-    if officer_id is not None:
-        find(session, Officer, officer_id)
-    return {
-        "serial": number_code(serial, "serial", RECORDER_SERIAL_LENGTH),
-        "model": text(model, "model", MODEL_LIMIT, required=False),
-        "officer_id": officer_id,
-    }
+def _officer(leaf: Leaf, fields: Json, here: ZoneInfo) -> Officer:
+    """The row that a registering or changing entry comes to; what it does not speak of stays as it is."""
+    since, until = (_day(fields.get(name)) for name in ("certificate_valid_from", "certificate_valid_until"))
+    return Officer(
+        id=leaf.facts["officer"], number=fields["number"], name=fields["name"], unit_id=fields.get("unit_id"),
+        certificate_number=fields.get("certificate_number", ""), certificate_valid_from=since,
+        certificate_valid_until=until, certificate_begins_at=_midnight(since, here),
+        certificate_ends_at=_midnight(until + A_DAY if until else None, here), version=leaf.id,
+    )  # fmt: skip
+
+
+def _apply_credential(session: Session, officer_id: str, event: str, at: datetime) -> None:
+    officer = session.get(Officer, officer_id)
+    if officer is None:  # a register entry that was refused; nobody to give anything to
+        return
+    column, is_given = CREDENTIAL_EVENTS[event]
+    setattr(officer, column, at if is_given else None)
+    session.flush()
+
+
+def _day(written: str | None) -> date | None:
+    return date.fromisoformat(written) if written else None
+
+
+def _midnight(day: date | None, here: ZoneInfo) -> datetime | None:
+    return None if day is None else datetime.combine(day, time.min, here).astimezone(UTC)
 
 
 def _submit(
@@ -317,7 +325,7 @@ def _submit(
 
 def _refuse_taken(
     session: Session,
-    table: type[Unit | Officer | RecorderAsset],
+    table: type[Unit | Officer],
     column: str,
     number: str,
     own_id: str | None,

@@ -45,6 +45,10 @@ class Permission(StrEnum):
     LOG_VIEW = "log.view"
     PEOPLE_VIEW = "people.view"
     PEOPLE_MANAGE = "people.manage"
+    OFFICER_IDENTIFY = "officer.identify"
+    RECORDER_VIEW = "recorder.view"
+    RECORDER_MANAGE = "recorder.manage"
+    RECORDER_ISSUE = "recorder.issue"
     ACCOUNT_VIEW = "account.view"
     ACCOUNT_MANAGE = "account.manage"
     STATION_VIEW = "station.view"
@@ -82,6 +86,11 @@ TABLE: dict[Permission, frozenset[Role]] = {
     # People and equipment.
     Permission.PEOPLE_VIEW: frozenset((*_CASEWORK, _AUDITOR, _ADMIN)),
     Permission.PEOPLE_MANAGE: frozenset((_CUSTODIAN, _ADMIN)),
+    # Giving somebody a badge or PIN is giving them a name at the dock; whoever runs the machine gives none.
+    Permission.OFFICER_IDENTIFY: frozenset((_CUSTODIAN,)),
+    Permission.RECORDER_VIEW: frozenset((_CUSTODIAN, _REVIEWER, _LEGAL, _HEAD, _AUDITOR, _ADMIN)),
+    Permission.RECORDER_MANAGE: frozenset((_CUSTODIAN, _ADMIN)),
+    Permission.RECORDER_ISSUE: frozenset((_CUSTODIAN,)),
     # The machine.
     Permission.ACCOUNT_VIEW: frozenset((_HEAD, _AUDITOR, _ADMIN)),
     Permission.ACCOUNT_MANAGE: frozenset((_ADMIN,)),

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from casework import retention_projection
 from casework.case import CaseFile, apply_case
+from casework.claim import DockClaim, apply_claim
 from casework.disclosure import DisclosedRecording, Disclosure, apply_export
+from casework.docked import DockedSession, apply_session
 from casework.exhibit import CaseLink, Exhibit, apply_link
-from casework.people import (
-    ActorName,
-    Officer,
-    RecorderAsset,
-    Unit,
-    apply_account,
-    apply_officer,
-    apply_recorder,
-    apply_unit,
-)
+from casework.issue import apply_issue
+from casework.people import ActorName, Officer, Unit, apply_account, apply_officer, apply_unit
+from casework.recorder import apply_recorder
+from casework.recorder_asset import RecorderAsset
+from casework.recorder_event import RecorderEvent
 from casework.recording import Recording, apply_ingest
 from casework.viewing import ViewedRecording, Viewing, apply_view
 from vault.log.outbox import Projections
@@ -24,8 +21,11 @@ from vault.log.outbox import Projections
 def register(projections: Projections, zone: str) -> None:
     """Register casework's projections and tables; `zone` is the station's, whose time recorders keep."""
     projections.on("unit", apply_unit)
-    projections.on("officer", apply_officer)
+    projections.on("officer", apply_officer(zone))
     projections.on("recorder", apply_recorder)
+    projections.on("issue", apply_issue)
+    projections.on("session", apply_session)
+    projections.on("claim", apply_claim)
     projections.on("account", apply_account)
     projections.on("ingest", apply_ingest(zone))
     projections.on("case", apply_case)
@@ -34,4 +34,5 @@ def register(projections: Projections, zone: str) -> None:
     projections.on("export", apply_export)
     projections.owns(Unit, Officer, RecorderAsset, ActorName, Recording, CaseFile)
     projections.owns(CaseLink, Exhibit, Viewing, ViewedRecording, Disclosure, DisclosedRecording)
+    projections.owns(RecorderEvent, DockedSession, DockClaim)
     retention_projection.register(projections)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from datetime import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -59,6 +60,7 @@ class BaySettings(_Section):
 
     number: Annotated[int, Field(ge=1, le=99)]
     path: str
+    also: tuple[str, ...] = ()  # the same socket's path at another speed
 
 
 class DockSettings(_Section):
@@ -68,14 +70,20 @@ class DockSettings(_Section):
     mounts: Path = Path("/run/sealdock/mounts")
     emulation: Path | None = None
     profiles: Path | None = None  # site overrides beside the shipped profiles
-    buffers_mib: Annotated[int, Field(ge=8, le=1024)] = 64
+    buffers_mib: Annotated[int, Field(ge=8, le=1024)] = 64  # a recorder being copied takes 3.6 MiB of it
+    passwords: Path | None = None  # the store of recorders' passwords (docs/operations/serial.md)
+    attempts: Path | None = (
+        None  # wrong passwords, noted so that no recorder is ever locked; default: in `state`
+    )
+    night_from: time = time(22)  # in these hours the board is dark and silent
+    night_until: time = time(6)
 
     @model_validator(mode="after")
     def _bays_are_distinct(self) -> Self:
-        for attribute in ("number", "path"):
-            values = [getattr(bay, attribute) for bay in self.bays]
+        paths = [path for bay in self.bays for path in (bay.path, *bay.also)]
+        for what, values in (("number", [bay.number for bay in self.bays]), ("path", paths)):
             if len(set(values)) != len(values):
-                raise ValueError(f"two bays have the same {attribute}")
+                raise ValueError(f"two bays have the same {what}")
         return self
 
 

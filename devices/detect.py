@@ -3,15 +3,16 @@
 Invariants: a volume is known by its DEVPATH and its place by ID_PATH, never by sdX names, serials or
 file-system ids, which repeat; each volume arrives once and departs once, whatever the kernel repeats; a
 `remove` of a usb_device, which carries little more than DEVPATH and ID_PATH, takes every volume below it
-along. The volume is whatever carries a file system, or a partition that may.
+along. The volume is whatever carries a file system, or a partition that may; a serial line or a still-image
+interface is sighted in the same way, and a device that has none of these is sighted as such, never opened.
 """
 
 from __future__ import annotations
 
 import errno
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from threading import Event
 from typing import Protocol
@@ -20,13 +21,22 @@ import pyudev
 
 from core import log
 from devices.error import DetectionError
+from devices.port import exact_path, port_of
+from devices.usb_interface import UsbInterface, is_hub, offers_footage, parse_interfaces
 
 EXTENDED = frozenset({"0x5", "0xf", "0x85"})  # MBR types of a partition that only holds others
 POLL_S = 0.5  # how soon a detector notices that it should stop
+SUBSYSTEMS = ("block", "tty", "usb")
 _log = log.get(__name__)
 
-# the controller, `-usb-`, the bus, the ports from hub to hub; then the USB interface and what hangs on it
-_PORT = re.compile(r"(?P<port>.*-usb-\d+:\d+(?:\.\d+)*)(?::\d+\.\d+(?:-.*)?)?")
+
+class Kind(StrEnum):
+    """What arrived: the transport that can open it."""
+
+    VOLUME = "volume"
+    SERIAL = "serial"
+    STILL_IMAGE = "still_image"  # PTP and MTP
+    OTHER = "other"  # a device without any interface that footage could come through
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,9 @@ class DeviceEvent:
 class Arrival:
     """A volume is there. `port` is the USB topology path of its bay; `volume` is its DEVPATH.
 
-    `fs_type` is empty for a partition in which no file system is known.
+    `fs_type` is empty for a partition in which no file system is known. `exact_port` names the speed of the bus
+    too (`…-usbv3-0:3`), and is empty where that is not known. `usb_device` is the DEVPATH of the device that it is
+    a part of: what shows that two are not one, when serials and paths are alike.
     """
 
     volume: str
@@ -58,6 +70,10 @@ class Arrival:
     product_id: str = ""
     model: str = ""
     emulated_by: Path | None = field(default=None)
+    kind: Kind = Kind.VOLUME
+    exact_port: str = ""
+    usb_device: str = ""
+    interfaces: tuple[UsbInterface, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -71,6 +87,7 @@ class Departure:
 
     volume: str
     port: str
+    exact_port: str = ""
 
 
 Sighting = Arrival | Departure
@@ -85,23 +102,25 @@ class Detector(Protocol):
         ...
 
 
-def port_of(id_path: str) -> str:
-    """The bay's path from any ID_PATH below it: `…-usb-0:3:1.0-scsi-0:0:0:0` is at `…-usb-0:3`."""
-    found = _PORT.fullmatch(id_path)
-    return found["port"] if found else id_path
+SpeedOf = Callable[[str], str]  # a root hub's DEVPATH -> its speed in Mbit/s as sysfs says it, or nothing
+
+
+def _nothing(_root_hub: str) -> str:
+    return ""
 
 
 class Classifier:
-    """Turns device events into sightings; pure, one for each detector."""
+    """Turns device events into sightings; pure but for `speed_of`, one for each detector."""
 
-    def __init__(self) -> None:
+    def __init__(self, speed_of: SpeedOf = _nothing) -> None:
         self._present: dict[str, Arrival] = {}
+        self._speed_of = speed_of
 
     def feed(self, event: DeviceEvent) -> list[Sighting]:
         """What this event means; often nothing."""
         if event.action == "remove":
             return self._leave(event.get("DEVPATH"))
-        if event.action in {"add", "change"} and event.get("SUBSYSTEM") == "block":
+        if event.action in {"add", "change"} and event.get("SUBSYSTEM") in SUBSYSTEMS:
             return self._look(event)
         return []
 
@@ -112,12 +131,13 @@ class Classifier:
     def _leave(self, devpath: str) -> list[Sighting]:
         """Everything at or below the removed device; a usb_device takes its disks, a disk its partitions."""
         gone = [v for v in self._present if v == devpath or v.startswith(devpath + "/")]
-        return [Departure(v, self._present.pop(v).port) for v in gone] if devpath else []
+        left = [self._present.pop(v) for v in gone] if devpath else []
+        return [Departure(one.volume, one.port, one.exact_port) for one in left]
 
     def _look(self, event: DeviceEvent) -> list[Sighting]:
         volume = event.get("DEVPATH")
         known = self._present.get(volume)
-        found = _arrival(event)
+        found = _arrival(event, self._speed_of)
         if known == found:
             return []
         sightings: list[Sighting] = self._leave(volume) if known else []
@@ -127,14 +147,17 @@ class Classifier:
         return sightings
 
 
-def _arrival(event: DeviceEvent) -> Arrival | None:
-    """The volume that this block device is; None for a disk without a file system, or not on USB."""
-    if "-usb-" not in event.get("ID_PATH") or not _is_volume(event):
+def _arrival(event: DeviceEvent, speed_of: SpeedOf) -> Arrival | None:
+    """What this device is; None for a disk without a file system, a part of something else, or not on USB."""
+    id_path = event.get("ID_PATH")
+    kind = _kind(event) if "-usb-" in id_path else None
+    if kind is None:
         return None
-    emulated_by = event.get("SEALDOCK_EMULATED_BY")
+    emulated_by, devpath = event.get("SEALDOCK_EMULATED_BY"), event.get("DEVPATH")
+    exact, usb_device = exact_path(devpath, id_path, speed_of)
     return Arrival(
-        volume=event.get("DEVPATH"),
-        port=port_of(event.get("ID_PATH")),
+        volume=devpath,
+        port=port_of(id_path),
         node=Path(event.get("DEVNAME")),
         fs_type=event.get("ID_FS_TYPE"),
         label=event.get("ID_FS_LABEL"),
@@ -143,7 +166,27 @@ def _arrival(event: DeviceEvent) -> Arrival | None:
         product_id=event.get("ID_MODEL_ID"),
         model=event.get("ID_MODEL").replace("_", " ").strip(),
         emulated_by=Path(emulated_by) if emulated_by else None,
+        kind=kind,
+        exact_port=exact,
+        usb_device=usb_device,
+        interfaces=parse_interfaces(event.get("ID_USB_INTERFACES")),
     )
+
+
+def _kind(event: DeviceEvent) -> Kind | None:
+    """What kind of thing an event is about; None for what is no sighting of its own."""
+    subsystem = event.get("SUBSYSTEM")
+    if subsystem == "block":
+        return Kind.VOLUME if _is_volume(event) else None
+    if subsystem == "tty":
+        return Kind.SERIAL if event.get("DEVNAME") else None
+    if event.get("DEVTYPE") != "usb_device":
+        return None
+    interfaces = parse_interfaces(event.get("ID_USB_INTERFACES"))
+    if any(one.is_still_image for one in interfaces):
+        return Kind.STILL_IMAGE
+    is_other = interfaces and not offers_footage(interfaces) and not is_hub(interfaces)
+    return Kind.OTHER if is_other else None
 
 
 def _is_volume(event: DeviceEvent) -> bool:
@@ -161,12 +204,12 @@ class UdevDetector:
         try:
             context = pyudev.Context()
             monitor = pyudev.Monitor.from_netlink(context)
-            monitor.filter_by("block")
-            monitor.filter_by("usb", "usb_device")
+            for subsystem in SUBSYSTEMS:
+                monitor.filter_by(subsystem)
             monitor.start()
         except (ImportError, OSError, ValueError) as cause:
             raise DetectionError(why=str(cause)) from cause
-        classifier = Classifier()
+        classifier = Classifier(root_hub_speed)
         _look_around(context, classifier, announce)  # after start(): nothing falls between
         while not stop.is_set():
             try:
@@ -183,7 +226,7 @@ class UdevDetector:
 
 def _look_around(context: pyudev.Context, classifier: Classifier, announce: Announce) -> None:
     """Bring what we know in line with what is there: at the start, and after events were lost in a storm."""
-    devices = list(context.list_devices(subsystem="block"))
+    devices = [device for subsystem in SUBSYSTEMS for device in context.list_devices(subsystem=subsystem)]
     for lost in classifier.missing({device.device_path for device in devices}):
         _announce(classifier, lost, announce)
     for device in devices:
@@ -194,3 +237,11 @@ def _announce(classifier: Classifier, event: DeviceEvent, announce: Announce) ->
     for sighting in classifier.feed(event):
         _log.info("recorder sighted", sighting=type(sighting).__name__, port=sighting.port)
         announce(sighting)
+
+
+def root_hub_speed(root_hub: str) -> str:
+    """The speed of a root hub in Mbit/s, as sysfs has it; empty where it is not to be read."""
+    try:
+        return Path(f"/sys{root_hub}/speed").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
+from devices.condition import Condition
 from devices.error import DepartedError
 from devices.fault import error_count
 from devices.footage import is_ignored, read_name
@@ -22,10 +23,20 @@ from devices.name import show
 from devices.profile import Profile
 from devices.recorder import Identity, RefusedFile, SourceFile
 from devices.tree import Entry, Kind, Refusal, Tree
+from devices.unwritten import Untouched
 
 UNREADABLE = frozenset({Refusal.UNREADABLE, Refusal.UNREADABLE_DIRECTORY})
 # stands in a listing during which the disk failed without any call failing: something may be missing from it
 WHOLE_TREE_IN_DOUBT = Entry(b"/", Kind.REFUSED, reason=Refusal.UNREADABLE_DIRECTORY)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """One file that the profile leaves out: on the medium, and no footage."""
+
+    path: bytes
+    shown_path: str
+    size: int
 
 
 class Presence:
@@ -69,6 +80,7 @@ class Medium:
     identity: Identity
     presence: Presence
     release: Callable[[], None] = lambda: None
+    untouched: Callable[[], Untouched | None] = lambda: None
 
     def list(self) -> Listing:
         """Walk it once. Raises OSError or DepartedError when it cannot be read at all."""
@@ -98,9 +110,9 @@ class Listing:
         paths = [entry.shown_path for entry in self.entries if entry.kind is not Kind.REFUSED]
         return Layout(self.medium.identity, paths)
 
-    def recorder(self, profile: Profile) -> MassStorage:
-        """The medium read under a profile."""
-        return MassStorage(self, profile)
+    def recorder(self, profile: Profile, condition: Condition | None = None) -> MassStorage:
+        """The medium read under a profile; `condition` is what its unlocking has told."""
+        return MassStorage(self, profile, condition)
 
     def close(self) -> None:
         """Let go of the tree and the mount."""
@@ -112,9 +124,10 @@ class Listing:
 class MassStorage:
     """A `Recorder` over a listing."""
 
-    def __init__(self, listing: Listing, profile: Profile) -> None:
+    def __init__(self, listing: Listing, profile: Profile, condition: Condition | None = None) -> None:
         self._listing, self._profile = listing, profile
         self._presence = listing.medium.presence
+        self.condition = _with_space(condition or Condition(), listing.medium)
         self.transport = listing.medium.transport
         self.profile_id = profile.id
         self.identity = self._identify()
@@ -122,9 +135,14 @@ class MassStorage:
     @property
     def ignored(self) -> int:
         """How many files the profile leaves out."""
-        left_out: set[bytes] = set()
-        out = [entry for entry in self._listing.entries if self._leaves_out(entry, left_out)]
-        return sum(entry.kind is not Kind.DIRECTORY for entry in out)
+        return sum(1 for _ in self.left_out())
+
+    def left_out(self) -> Iterator[LeftOut]:
+        """What the profile leaves out, folders apart, in the order of the listing; `ignored` is their number."""
+        below: set[bytes] = set()
+        for entry in self._listing.entries:
+            if self._leaves_out(entry, below) and entry.kind is not Kind.DIRECTORY:
+                yield LeftOut(entry.path, entry.shown_path, entry.size)
 
     def files(self) -> Iterator[SourceFile | RefusedFile]:
         """Files and refusals in the order of the listing; what the profile ignores is left out."""
@@ -150,6 +168,10 @@ class MassStorage:
         """Whether it is gone; waits so long for the event, which comes after the read error it explains."""
         return not self.present() or self._presence.wait_departed(patience_s)
 
+    def untouched(self) -> Untouched | None:
+        """What shows that nothing was written, measured now; None for a folder, or once it has left."""
+        return self._listing.medium.untouched() if self.present() else None
+
     def close(self) -> None:
         """Unmount; nothing was written."""
         self._listing.close()
@@ -168,7 +190,7 @@ class MassStorage:
         facts = read_name(self._profile, shown)
         return replace(
             plain, media=facts.media, serial=facts.serial, officer_number=facts.officer_number,
-            started_at=facts.started_at, part=facts.part,
+            started_at=facts.started_at, part=facts.part, flagged=facts.flagged, sequence=facts.sequence,
         )  # fmt: skip
 
     def _identify(self) -> Identity:
@@ -176,6 +198,18 @@ class MassStorage:
         said = {f.serial for f in self.files() if isinstance(f, SourceFile) and f.serial}
         given = self._listing.medium.identity
         return replace(given, serial=said.pop()) if len(said) == 1 else given
+
+
+def _with_space(condition: Condition, medium: Medium) -> Condition:
+    """Free and whole size of a mounted card, as its file system says; a plain folder has none of its own."""
+    if not os.path.ismount(medium.root):
+        return condition
+    try:
+        facts = os.statvfs(medium.root)
+    except OSError:  # it has just left; whoever reads it next says so
+        return condition
+    free, whole = facts.f_bavail * facts.f_frsize, facts.f_blocks * facts.f_frsize
+    return replace(condition, free_bytes=free, capacity_bytes=whole)
 
 
 class FileStream:

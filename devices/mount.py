@@ -1,8 +1,10 @@
 """The mount ladder: the kernel first, then a FUSE driver, and a clear sentence when neither can.
 
-Invariants: every rung mounts read-only with nosuid, nodev and noexec; ext journals are not replayed; only
-file systems that recorders use are given to a driver, because a driver is code that trusts its disk. A mount
-that a killed process left behind is swept at the next start.
+Invariants: every rung mounts read-only with nosuid, nodev and noexec, a device that the kernel was told to write to
+no more; ext journals are not replayed; only file systems that recorders use are given to a driver, because a driver is
+code that trusts its disk. The device is measured before the first driver sees it. A tree that the mount unit made is
+used only for the very disk that it was made for: names repeat, and a dead mount lists as empty. A mount that a killed
+process left behind is swept at the next start.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from secrets import token_hex
 
 from core import log
 from devices.block import run
+from devices.card_record import ask, read_record
 from devices.error import NotARecorderFileSystemError, NotMountableError
+from devices.unwritten import Untouched, compare, disk_of, measure, whole_disk
 
 SAFE = "ro,nosuid,nodev,noexec"
 KERNEL_OPTIONS = {
@@ -33,11 +37,15 @@ _log = log.get(__name__)
 
 @dataclass
 class Mount:
-    """A mounted, read-only tree, and by what."""
+    """A mounted, read-only tree, and by what.
+
+    `untouched` measures anew and says what that shows; None where nothing was measured, a plain folder for one.
+    """
 
     root: Path
     transport: str
     _after: Callable[[], None] = field(default=lambda: None, repr=False)
+    untouched: Callable[[], Untouched | None] = field(default=lambda: None, repr=False)
 
     def close(self) -> None:
         """Unmount, lazily when something still holds on; safe to call again."""
@@ -78,20 +86,39 @@ def mount_read_only(device: Path, kind: str, mounts: Path, shown: str) -> Mount:
         raise NotARecorderFileSystemError(device=shown, fs_type=kind or "unknown", allowed=", ".join(LADDER))
     target = mounts / f"{OWN_PREFIX}{token_hex(6)}"
     target.mkdir(mode=0o700, parents=True)
+    before = measure(device, kind)
     refusals = []
     for rung in LADDER[kind]:
         refusal = _climb(rung, device, kind, target)
         if refusal is None:
-            return Mount(target, rung.transport, lambda: _unmount(target))
+            return Mount(
+                target,
+                rung.transport,
+                lambda: _unmount(target),
+                lambda: compare(before, measure(device, kind)),
+            )
         refusals.append(f"{rung.transport}: {refusal}")
     target.rmdir()
     raise NotMountableError(device=shown, fs_type=kind, why="; ".join(refusals))
 
 
+def set_read_only(device: Path) -> None:
+    """Tell the kernel to write neither to the partition nor to its disk; before any driver sees the card."""
+    disk = device.with_name(whole_disk(device.name))
+    for node in dict.fromkeys((disk, device)):
+        run(["blockdev", "--setro", str(node)], device)
+
+
 def prepared(mounts: Path, device: Path) -> Mount | None:
-    """The tree that the station's mount unit has made ready for this device, if it has."""
-    root = mounts / device.name
-    return Mount(root, "kernel") if root.is_mount() else None
+    """The tree that the station's mount unit has made ready for this very disk, if it has.
+
+    A tree without a record, or with the record of the disk that had this name before, is not this disk's.
+    """
+    root, name = mounts / device.name, device.name
+    before = read_record(mounts, name)
+    if before is None or before.disk != disk_of(name) or not os.path.ismount(root):
+        return None
+    return Mount(root, "kernel", untouched=lambda: compare(before, ask(mounts, name)))
 
 
 def sweep(mounts: Path) -> None:

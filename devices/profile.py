@@ -8,124 +8,38 @@ together. A site may add files or replace a shipped one by giving its `id` (docs
 from __future__ import annotations
 
 import json
-import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError
 
 from devices.error import ProfileError, UnknownProfileError
+from devices.mtp_table import MtpTable
+from devices.profile_table import (
+    Companions,
+    Extensions,
+    Footage,
+    Ignore,
+    Match,
+    NameFields,
+    Priority,
+    Sequence,
+    Title,
+)
 from devices.recorder import Medium
+from devices.serial.table import SerialTable
+from devices.table import ProfileId, Table
 
 SHIPPED = Path(__file__).resolve().parent.parent / "firmware_profiles"
 SMALL = (
     4096  # bytes: what a computer writes beside a file (AppleDouble, RFC 1740) with no resource fork in it
 )
-FIELDS = frozenset({"serial", "officer", "start", "part"})
+MAX_FILE = 256 * 1024  # bytes of a profile file; the longest shipped one has about 3 KiB
 
 
-def _compiles(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as cause:
-        raise ValueError(f"is not a regular expression: {cause}") from cause
-    return text
-
-
-Pattern = Annotated[str, AfterValidator(_compiles)]
-Extension = Annotated[str, Field(pattern=r"^[a-z0-9]{1,10}$")]
-UsbId = Annotated[str, Field(pattern=r"^[0-9a-f]{4}$")]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Title(_Table):
-    """The family's name for people."""
-
-    en: Annotated[str, Field(min_length=1, max_length=80)]
-    zh_CN: Annotated[str, Field(min_length=1, max_length=80)]  # noqa: N815  # a language tag
-
-
-class UsbMatch(_Table):
-    """A USB vendor id and, where it tells more, a product id: four lower-case hexadecimal digits."""
-
-    vendor: UsbId
-    product: UsbId | None = None
-
-
-class Match(_Table):
-    """When a device is of this family; every rule that is given must hold.
-
-    `requires`: each pattern fits the whole of at least one path; `excludes`: no pattern fits any path.
-    Paths are relative, with `/`; a directory ends in `/`.
-    """
-
-    usb: tuple[UsbMatch, ...] = ()
-    labels: tuple[Pattern, ...] = ()
-    requires: Annotated[tuple[Pattern, ...], Field(min_length=1)]
-    excludes: tuple[Pattern, ...] = ()
-
-
-class Footage(_Table):
-    """Files that are footage: a pattern for the whole path, whose named groups are facts in the name."""
-
-    files: Pattern
-    media: Medium | None = None
-
-    @field_validator("files")
-    @classmethod
-    def _known_groups(cls, value: str) -> str:
-        unknown = set(re.compile(value).groupindex) - FIELDS
-        if unknown:
-            raise ValueError(f"names the groups {sorted(unknown)}; allowed: {sorted(FIELDS)}")
-        return value
-
-
-class NameFields(_Table):
-    """How the facts in a name are written."""
-
-    start: str = "%Y%m%d%H%M%S"
-    zone: str = "station"
-    unset_officers: tuple[str, ...] = ()
-    unset_serials: tuple[str, ...] = ()
-
-    @field_validator("zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        if value != "station":
-            try:
-                ZoneInfo(value)
-            except (ZoneInfoNotFoundError, ValueError) as cause:
-                raise ValueError("allowed: 'station' or an IANA zone such as 'Asia/Shanghai'") from cause
-        return value
-
-
-class Extensions(_Table):
-    """Which extensions (lower case, no dot) are which kind; anything else is `other`."""
-
-    video: tuple[Extension, ...] = ()
-    audio: tuple[Extension, ...] = ()
-    image: tuple[Extension, ...] = ()
-
-
-class Ignore(_Table):
-    """What is left out and only counted: the rubbish that computers leave on cards. Patterns fit the whole path.
-
-    `small_files` are left out up to 4096 bytes, as AppleDouble files are; a larger one of such a name is taken.
-    Folders into which people or repairs move footage (recycle bins, LOST.DIR) are never named here.
-    """
-
-    files: tuple[Pattern, ...] = ()
-    small_files: tuple[Pattern, ...] = ()
-    directories: tuple[Pattern, ...] = ()
-
-
-class Profile(_Table):
+class Profile(Table):
     """One recorder family.
 
     `status`: `tested` needs a capture of a physical device that replays in the tests; `reported` that
@@ -133,7 +47,7 @@ class Profile(_Table):
     """
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,40}$")]
+    id: ProfileId
     status: Literal["tested", "reported", "experimental"]
     basis: Annotated[str, Field(min_length=1)]
     title: Title
@@ -142,6 +56,11 @@ class Profile(_Table):
     names: NameFields = NameFields()
     extensions: Extensions = Extensions()
     ignore: Ignore = Ignore()
+    priority: Priority = Priority()
+    sequence: Sequence = Sequence()
+    companions: Companions = Companions()
+    mtp: MtpTable | None = None
+    serial: SerialTable | None = None
 
     def medium_of(self, extension: str) -> Medium:
         """The kind of a file by its extension."""
@@ -189,14 +108,28 @@ def _read_directory(directory: Path, mistakes: list[str]) -> dict[str, Profile]:
     return found
 
 
+def read_profile(path: Path) -> Profile:
+    """The profile in one file. Raises ProfileError with every mistake in it."""
+    mistakes: list[str] = []
+    profile = _read(path, mistakes)
+    if profile is None:
+        raise ProfileError(mistakes="\n".join(mistakes))
+    return profile
+
+
 def _read(path: Path, mistakes: list[str]) -> Profile | None:
     try:
+        if path.stat().st_size > MAX_FILE:
+            mistakes.append(
+                f"  {path}: file: is larger than {MAX_FILE} bytes; allowed: one profile in a file"
+            )
+            return None
         return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except ValidationError as cause:
         mistakes += [
             f"  {path}: {_key(e['loc'])}: {_say(e['type'], e['msg'], e['loc'])}" for e in cause.errors()
         ]
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as cause:
         mistakes.append(f"  {path}: file: {cause}")
     return None
 
@@ -218,20 +151,17 @@ def _allowed(loc: tuple[int | str, ...]) -> list[str]:
     """The keys of the table that an unknown key was found in."""
     model: type[BaseModel] = Profile
     for step in loc[:-1]:
-        if isinstance(step, str):
-            model = _TABLES[model, step]
+        field = model.model_fields.get(str(step))
+        model = next(_tables(field.annotation), model) if field else model
     return sorted(field.alias or name for name, field in model.model_fields.items())
 
 
-_TABLES: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
-    (Profile, "title"): Title,
-    (Profile, "match"): Match,
-    (Match, "usb"): UsbMatch,
-    (Profile, "footage"): Footage,
-    (Profile, "names"): NameFields,
-    (Profile, "extensions"): Extensions,
-    (Profile, "ignore"): Ignore,
-}
+def _tables(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The table that a field holds, also in a tuple, optional or annotated."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _tables(inner)
 
 
 _KINDS = {

@@ -13,6 +13,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from devices.condition import Condition
+from devices.unwritten import Untouched
+
 
 class Medium(StrEnum):
     """The kind of a file by its name; what it really holds is found out later, in the sandbox."""
@@ -42,6 +45,8 @@ class SourceFile:
     officer_number: str | None = None
     started_at: datetime | None = None
     part: int | None = None
+    flagged: bool = False  # marked as important on the recorder, by its profile's rules
+    sequence: int | None = None  # the running number in the name
 
     @property
     def name_is_exact(self) -> bool:
@@ -92,6 +97,7 @@ class Recorder(Protocol):
     identity: Identity
     profile_id: str
     transport: str
+    condition: Condition
 
     @property
     def ignored(self) -> int:
@@ -112,6 +118,10 @@ class Recorder(Protocol):
 
     def has_departed(self, patience_s: float) -> bool:
         """Whether it is gone; waits so long for the event, which comes after the read error it explains."""
+        ...
+
+    def untouched(self) -> Untouched | None:
+        """What shows, now, that nothing was written to it; None when nothing was measured. Before `close` only."""
         ...
 
     def close(self) -> None:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 
 from core import log
-from devices.block import attached, probe, run
+from devices.block import attached, probe
 from devices.detect import Arrival
 from devices.emulation import EmulatedPresence, Plug, read_plug
 from devices.error import DeviceError, NotMountableError, UnknownFileSystemError
 from devices.mass_storage import Medium, Presence
-from devices.mount import Mount, mount_read_only, prepared
+from devices.mount import Mount, mount_read_only, prepared, set_read_only
 from devices.recorder import Identity
 
 MOUNT_UNIT_S = 10.0  # udev starts the mount unit with the same event that we hear; it may take a moment
+LOOK_S = 0.05  # how soon a tree that was made ready is noticed
 EMULATION = "emulation"  # the transport of a plain folder that stands for a card
 _log = log.get(__name__)
 
@@ -36,11 +37,11 @@ def open_volume(arrival: Arrival, presence: Presence, mounts: Path) -> Medium:
     if not arrival.fs_type:
         raise UnknownFileSystemError(device=arrival.shown)
     if arrival.emulated_by is None:
-        mount = _mount_device(arrival, mounts)
+        mount = _mount_device(arrival, presence, mounts)
     else:
         mount = _mount_emulated(arrival, read_plug(arrival.emulated_by), mounts)
     identity = Identity(arrival.serial, arrival.vendor_id, arrival.product_id, arrival.label)
-    return Medium(mount.root, mount.transport, identity, presence, mount.close)
+    return Medium(mount.root, mount.transport, identity, presence, mount.close, mount.untouched)
 
 
 def mount_image(image: Path, mounts: Path, shown: str) -> Mount:
@@ -52,15 +53,15 @@ def mount_image(image: Path, mounts: Path, shown: str) -> Mount:
         return mount_read_only(device, parts[0].kind, mounts, shown)
 
 
-def _mount_device(arrival: Arrival, mounts: Path) -> Mount:
+def _mount_device(arrival: Arrival, presence: Presence, mounts: Path) -> Mount:
     ready = prepared(mounts, arrival.node)
     if ready is None and os.geteuid() == 0:
-        run(["blockdev", "--setro", str(arrival.node)], arrival.node)  # before any driver sees the card
+        set_read_only(arrival.node)
         return mount_read_only(arrival.node, arrival.fs_type, mounts, arrival.shown)
     end = monotonic() + MOUNT_UNIT_S
-    while ready is None and monotonic() < end:
-        sleep(0.1)
+    while ready is None and monotonic() < end and not presence.wait_departed(LOOK_S):
         ready = prepared(mounts, arrival.node)
+    presence.check()
     if ready is None:
         why = "the station's mount unit made no tree for it, and the dock itself may not mount"
         raise NotMountableError(device=arrival.shown, fs_type=arrival.fs_type, why=why)

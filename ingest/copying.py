@@ -3,7 +3,8 @@
 Invariants: the row is `copying` before the first byte is read and `submitted` in the transaction that puts
 the entry into the outbox, so that at any moment a crash leaves either a file to copy or an entry to wait for,
 never both and never neither. A copy that an unplugged recorder cut off is kept in memory and goes on after
-its prefix was compared; it does not outlive this process, because its key is nowhere else.
+its prefix was compared; it does not outlive this process, because its key is nowhere else. A file of which some
+ranges cannot be read is sealed with zeros there, and its entry names every one of them (ingest.damage).
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import errno
 import os
 from base64 import b64encode
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from threading import Event, Lock
 from zoneinfo import ZoneInfo
 
@@ -21,23 +23,24 @@ from core.canonical import Json
 from core.clock import stamp, utc_now
 from core.db import Database
 from devices.profile import Profile
-from devices.recorder import Recorder, SourceFile, SourceStream
+from devices.recorder import Recorder, SourceFile
 from devices.tree import GONE
+from ingest.damage import DEPARTURE_S, Ranges, TolerantStream, missing_bytes
 from ingest.docking import Circumstance, DockingSession
 from ingest.error import NoRoomError, UnpluggedError, UnreadableFileError
 from ingest.plan import Edges
 from ingest.recording import IngestRecording, move
 from ingest.room import Room
+from ingest.statement import IdentityBy
+from ingest.turns import Claim, Turns
 from vault.log.outbox import Submitter
 from vault.log.submission import Draft
 from vault.store.deposit import Deposit, Depositor, Sealing, SourceChangedError, SourceLostError
 from vault.store.keys import ensure_bucket, open_bucket_for
+from vault.store.medium import CancelledError
 from vault.store.objects import Vault
 
 RESERVE_BYTES = 64 * 1024 * 1024  # kept free for the log and the bodies where no settings say more
-DEPARTURE_S = (
-    2.0  # a pulled recorder's read error comes up to 0.2 s before the event (seen in the lab); ten times that
-)
 PARKED_LIMIT = 64  # interrupted copies kept in memory: more than the bays of the largest dock
 _log = log.get(__name__)
 
@@ -82,6 +85,7 @@ class SealingLine:
     zone: str = "Asia/Shanghai"
     parked: Parked = field(default_factory=Parked)
     reserve_bytes: int = RESERVE_BYTES
+    turns: Turns = field(default_factory=Turns)
     room: Room = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,9 +100,14 @@ class SealingLine:
 class WatchedStream:
     """A recorder's stream that tells how far it is and sees the edges go by."""
 
-    def __init__(self, inner: SourceStream, told: Callable[[int, int], None]) -> None:
+    def __init__(self, inner: TolerantStream, told: Callable[[int, int], None]) -> None:
         self._inner, self._told, self._place = inner, told, 0
         self.edges = Edges(inner.size)
+
+    @property
+    def ranges(self) -> Ranges:
+        """What could not be read so far."""
+        return self._inner.ranges
 
     def readinto(self, buffer: memoryview, /) -> int:
         """Read on; raises OSError as the recorder does."""
@@ -109,9 +118,18 @@ class WatchedStream:
         return count
 
 
+@dataclass(frozen=True)
+class Copied:
+    """One file as it was deposited: what its row and its entry say of it."""
+
+    deposit: Deposit
+    edges: str
+    ranges: Ranges
+
+
 @dataclass
 class Copying:
-    """Copies files of one recorder under one session."""
+    """Copies files of one recorder under one session, each in its turn. `claim` is what its bay asks turns with."""
 
     line: SealingLine
     recorder: Recorder
@@ -120,30 +138,50 @@ class Copying:
     circumstance: Circumstance
     stop: Event
     told: Callable[[int, int], None]  # place in the file, bytes just read
+    claim: Claim
+    identity_by: IdentityBy = IdentityBy.NONE
+    begun: Callable[[], None] = lambda: None  # the file's turn has come
 
-    def copy(self, file: SourceFile, recording_id: str) -> None:
-        """Copy, seal and submit one file.
+    def copy(self, file: SourceFile, recording_id: str) -> Ranges:
+        """Copy, seal and submit one file; gives the ranges that could not be read, none for a whole one.
 
         Raises NoRoomError, UnreadableFileError, DiskFullError or MediumError (the next file may do better),
         UnpluggedError or CancelledError (nothing more can be copied now).
         """
         self._keep_room(file, recording_id)
         try:
-            self._copy(file, recording_id)
+            with self.turn(is_flagged=file.flagged) as served:
+                return self._copy(file, recording_id, served)
         finally:
             self.line.room.give_back([recording_id])
 
-    def _copy(self, file: SourceFile, recording_id: str) -> None:
+    @contextmanager
+    def turn(self, *, is_flagged: bool = False) -> Iterator[Callable[[int], None]]:
+        """One turn at reading the recorder. Raises UnpluggedError or CancelledError when it ends before that."""
+        with self.line.turns.turn(replace(self.claim, is_flagged=is_flagged), self._check) as served:
+            self.begun()
+            yield served
+
+    def _check(self) -> None:
+        if self.stop.is_set():
+            raise CancelledError
+        if not self.recorder.present():
+            raise UnpluggedError(left="?")
+
+    def _copy(self, file: SourceFile, recording_id: str, served: Callable[[int], None]) -> Ranges:
         self._move(recording_id, "copy")
         try:
-            deposit, edges = self._deposit(file, recording_id)
+            copied = self._deposit(file, recording_id)
         except UnreadableFileError as cause:
             self._move(recording_id, "fail", str(cause.parameters["why"]))
             raise
         except BaseException as cause:
             self._move(recording_id, "interrupt", getattr(cause, "code", type(cause).__name__))
             raise
-        self._submit(file, recording_id, deposit, edges)
+        finally:
+            served(file.size)
+        self._submit(file, recording_id, copied)
+        return copied.ranges
 
     def _keep_room(self, file: SourceFile, recording_id: str) -> None:
         """Before the first byte is read: promised with the whole card already, or now, for this file alone."""
@@ -153,7 +191,7 @@ class Copying:
             raise NoRoomError(path=file.shown_path, size=file.size, free=free)
         room.begin(recording_id)
 
-    def _deposit(self, file: SourceFile, recording_id: str) -> tuple[Deposit, str]:
+    def _deposit(self, file: SourceFile, recording_id: str) -> Copied:
         sealing = self.line.parked.take(recording_id)
         try:
             if sealing is not None:
@@ -168,52 +206,65 @@ class Copying:
             file, self.line.depositor.begin(bucket, expected_size=file.size, entry_id=recording_id)
         )
 
-    def _take(self, file: SourceFile, sealing: Sealing) -> tuple[Deposit, str]:
+    def _take(self, file: SourceFile, sealing: Sealing) -> Copied:
         try:
             stream = self.recorder.open(file)
         except OSError as cause:
             raise self._explain(file, sealing, cause) from cause
-        watched = WatchedStream(stream, self.told)
+        watched = WatchedStream(TolerantStream(stream, self.recorder.has_departed), self.told)
         try:
-            return sealing.take(watched, cancel=self.stop), watched.edges.hexdigest()
+            deposit = sealing.take(watched, cancel=self.stop)
+            return Copied(deposit, watched.edges.hexdigest(), watched.ranges)
         except SourceLostError as cause:
-            raise self._explain(file, sealing, cause.__cause__ or cause) from cause
+            raise self._explain(file, sealing, cause.__cause__ or cause, watched.ranges) from cause
         finally:
             stream.close()
 
-    def _explain(self, file: SourceFile, sealing: Sealing, cause: BaseException) -> Exception:
-        """A read error is the recorder's departure or a bad file; the event that tells comes after the error."""
+    def _explain(
+        self, file: SourceFile, sealing: Sealing, cause: BaseException, ranges: Ranges = ()
+    ) -> Exception:
+        """A read error is the recorder's departure or a bad file; the event that tells comes after the error.
+
+        A copy that has holes is not gone on with later: its prefix is not what the recorder would give again.
+        """
         may_be_gone = getattr(cause, "errno", None) in GONE | {errno.EIO}
         if self.recorder.has_departed(DEPARTURE_S if may_be_gone else 0):
-            self.line.parked.put(sealing.id, sealing)
+            if ranges:
+                sealing.abandon()
+            else:
+                self.line.parked.put(sealing.id, sealing)
             return UnpluggedError(left="?")
         sealing.abandon()
         why = getattr(cause, "strerror", None) or str(cause)
         return UnreadableFileError(path=file.shown_path, why=why)
 
-    def _submit(self, file: SourceFile, recording_id: str, deposit: Deposit, edges: str) -> None:
+    def _submit(self, file: SourceFile, recording_id: str, copied: Copied) -> None:
+        if copied.ranges:
+            _log.warning("sealed as damaged", file=file.shown_path, missing=missing_bytes(copied.ranges))
         with self.line.db.writing() as session:
             row = session.get_one(IngestRecording, recording_id)
-            row.sha256, row.edges_sha256 = deposit.sha256, edges
-            move(session, row, "finish")
+            row.sha256, row.edges_sha256 = copied.deposit.sha256, copied.edges
+            move(session, row, "damage" if copied.ranges else "finish")
             move(session, row, "submit")
             self.line.submitter.submit(
                 session,
                 Draft(
-                    type="ingest",
-                    about=(self.docking.id,),
-                    facts={
-                        "origin": self.circumstance.origin.value,
-                        "media": file.media.value,
-                        "session": self.docking.id,
-                    },
-                    body=self._body(file),
-                    deposit=deposit,
+                    type="ingest", about=(self.docking.id,), facts=self._facts(file, copied),
+                    body=self._body(file, is_damaged=bool(copied.ranges)), deposit=copied.deposit,
                 ),
-            )
+            )  # fmt: skip
         self.line.submitter.ring()
 
-    def _body(self, file: SourceFile) -> Json:
+    def _facts(self, file: SourceFile, copied: Copied) -> Json:
+        """The public part: a damaged object says where it is none of the recorder's bytes, whoever holds it."""
+        facts: Json = {
+            "origin": self.circumstance.origin.value,
+            "media": file.media.value,
+            "session": self.docking.id,
+        }
+        return facts | ({"damaged": [list(one) for one in copied.ranges]} if copied.ranges else {})
+
+    def _body(self, file: SourceFile, *, is_damaged: bool) -> Json:
         """The private part of the entry (docs/operations/dock.md lists the fields)."""
         started = file.started_at
         if started is not None and self.profile.names.zone != "station":
@@ -230,7 +281,9 @@ class Copying:
             "started_at": started.isoformat() if started else None,
             "clock_source": "name" if started else "file" if file.modified_at else "none",
             "part": file.part,
-            "damaged": False,
+            "identity_by": self.identity_by.value,
+            "holder_by": self.circumstance.held(file.officer_number).value,
+            "damaged": is_damaged,
         }
         if not file.name_is_exact:
             body["raw_name_base64"] = b64encode(file.path).decode()

@@ -1,6 +1,7 @@
 """The dock's daemon: hears recorders come and go and gives each bay its work.
 
-Invariants: a recorder outside a mapped bay is never opened; when `run` is told to stop, every bay ends its
+Invariants: a recorder outside a mapped bay is never opened, nor the second of two that one path would put into one bay;
+when `run` is told to stop, every bay ends its
 file cleanly and every session is one that the next start goes on with; detection of real recorders failing
 (no udev here), a full disk and a database that is away are said and do not keep the rest from working.
 """
@@ -14,19 +15,26 @@ from threading import Event, Thread
 from time import monotonic
 
 from core import log
+from core.errors import SealdockError
 from core.settings import BaySettings
-from devices.detect import Arrival, Detector, Sighting
+from devices.authorise import BayPorts, refused_interfaces
+from devices.detect import Arrival, Departure, Detector, Kind, Sighting
 from devices.error import DetectionError, EmulationError
 from devices.mount import sweep
 from devices.profile import Profile
-from ingest.bay import Bay, OfficerName, Workplace
+from ingest.bay import Bay
+from ingest.bays import paths_of, vendor_specific
 from ingest.copying import SealingLine
-from ingest.error import UnmappedBayError
+from ingest.error import TwoInOneBayError, UnmappedBayError
 from ingest.inbox import Inbox
 from ingest.recovery import reconcile, recover
 from ingest.status import Board, Message, TileState
+from ingest.unlocking import Unlock
+from ingest.workplace import Admit, OfficerName, Opener, Workplace, admit_all
 
-TICK_S = 0.25  # the board is written at most this often
+TICK_S = 0.25  # how long one turn waits for a sighting
+BOARD_S = 0.05  # how often the board is asked whether it has something to say
+LOST_S = 45.0  # a turn may wait 30 s for a busy database; one that takes longer is no longer vouched for
 RECONCILE_EVERY_S = 5.0
 STOP_S = 30.0  # a bay stops after the buffer it is reading; a hung medium holds it for longer
 _log = log.get(__name__)
@@ -52,16 +60,23 @@ class Dockd:
         station: str = "",
         officer_name: OfficerName = nobody,
         inbox: Inbox | None = None,
+        unlock: Unlock | None = None,
+        openers: Mapping[Kind, Opener] | None = None,
+        admit: Admit = admit_all,
     ) -> None:
         self._line, self._detectors, self._mounts, self._inbox = line, detectors, mounts, inbox
         self.board = Board(status_path, station, [bay.number for bay in bays])
         self._stop = Event()
-        workplace = Workplace(line, profiles, mounts, officer_name, self._stop, self.board.resume)
-        self._bays: Mapping[str, Bay] = {
-            bay.path: Bay(bay.number, self.board.tiles[bay.number], workplace) for bay in bays
-        }
+        workplace = Workplace(
+            line, profiles, mounts, officer_name, self._stop, self.board.resume, unlock, openers or {}, admit
+        )
+        made = {bay.number: Bay(bay.number, self.board.tiles[bay.number], workplace) for bay in bays}
+        self._bays: Mapping[str, Bay] = {path: made[bay.number] for bay in bays for path in paths_of(bay)}
+        self._ports = BayPorts(frozenset(self._bays), vendor_specific(profiles))
+        self._twins: dict[str, Arrival] = {}  # second devices of a bay, by volume; they wait outside
         self._sightings: SimpleQueue[Sighting] = SimpleQueue()
         self._reconciled_at = 0.0
+        self._turned_at = monotonic()
         self._troubles: dict[str, str] = {}  # by step: what was said of it last
 
     def run(self, stop: Event) -> None:
@@ -71,7 +86,8 @@ class Dockd:
         self._attempt(self._show)
         self._start()
         while not stop.is_set():
-            for step in (self._hear, self._reconcile, self.board.flush):
+            self._turned_at = monotonic()
+            for step in (self._hear, self._reconcile):
                 self._attempt(step)
         self._finish()
 
@@ -89,8 +105,15 @@ class Dockd:
     def _start(self) -> None:
         for detector in self._detectors:
             Thread(target=self._watch, args=(detector,), name="detector", daemon=True).start()
+        Thread(target=self._speak, name="board", daemon=True).start()
         if self._inbox is not None:
             Thread(target=self._inbox.run, args=(self._stop,), name="inbox", daemon=True).start()
+
+    def _speak(self) -> None:
+        """Keep the board written while the dock takes its turns: one that hangs falls silent, and is told by that."""
+        while not self._stop.wait(BOARD_S):
+            if monotonic() - self._turned_at < LOST_S:
+                self._attempt(self.board.flush)
 
     def _watch(self, detector: Detector) -> None:
         try:
@@ -104,26 +127,55 @@ class Dockd:
             sighting = self._sightings.get(timeout=TICK_S)
         except Empty:
             return
-        bay = self._bays.get(sighting.port)
+        bay = self._bays.get(sighting.exact_port) or self._bays.get(sighting.port)
         if bay is None:
             self._stranger(sighting)
         elif isinstance(sighting, Arrival):
-            try:
-                bay.arrive(sighting)
-            except EmulationError as cause:  # its control file was removed again before we looked
-                _log.info("recorder gone before it was opened", why=str(cause))
+            self._arrive(bay, sighting)
         else:
-            bay.depart(sighting)
+            self._depart(bay, sighting)
+
+    def _arrive(self, bay: Bay, arrival: Arrival) -> None:
+        if bay.holds_another(arrival):
+            self._twins[arrival.volume] = arrival
+            self._refuse(arrival, TwoInOneBayError(device=arrival.shown, port=arrival.port, bay=bay.number))
+            return
+        refused = refused_interfaces(self._ports, arrival.interfaces, (arrival.vendor_id, arrival.product_id))
+        if refused:
+            said = ", ".join(one.shown for one in refused)
+            _log.warning(
+                "only part of a device is let in", bay=bay.number, device=arrival.shown, refused=said
+            )
+        try:
+            bay.arrive(arrival, tuple(one.shown for one in refused))
+        except EmulationError as cause:  # its control file was removed again before we looked
+            _log.info("recorder gone before it was opened", why=str(cause))
+
+    def _depart(self, bay: Bay, departure: Departure) -> None:
+        """The bay is told; a device that waited for its place gets it."""
+        if self._twins.pop(departure.volume, None) is not None:
+            self.board.tiles[0].clear()
+            return
+        bay.depart(departure)
+        waiting = [twin for twin in self._twins.values() if self._bays.get(twin.port) is bay]
+        for twin in waiting:
+            if not bay.holds_another(twin):
+                del self._twins[twin.volume]
+                self.board.tiles[0].clear()
+                self._arrive(bay, twin)
 
     def _stranger(self, sighting: Sighting) -> None:
-        """Something outside the bays: named on the board, never opened."""
-        tile = self.board.tiles[0]
+        """Something outside the bays: named on the board, never opened. Keyboards and badge readers belong there."""
         if not isinstance(sighting, Arrival):
-            tile.clear()
-            return
-        error = UnmappedBayError(device=sighting.shown, port=sighting.port)
-        _log.warning("recorder outside the bays", why=str(error))
-        tile.clear(TileState.UNKNOWN, recorder_serial=sighting.serial or None, message=Message.of(error))
+            self.board.tiles[0].clear()
+        elif sighting.kind in {Kind.VOLUME, Kind.STILL_IMAGE}:
+            self._refuse(sighting, UnmappedBayError(device=sighting.shown, port=sighting.port))
+
+    def _refuse(self, arrival: Arrival, error: SealdockError) -> None:
+        _log.warning("recorder left alone", why=str(error))
+        self.board.tiles[0].clear(
+            TileState.UNKNOWN, recorder_serial=arrival.serial or None, message=Message.of(error)
+        )
 
     def _reconcile(self) -> None:
         if monotonic() - self._reconciled_at < RECONCILE_EVERY_S:

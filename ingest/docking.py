@@ -1,16 +1,17 @@
 """Docking sessions: one recorder in one bay, from being recognised to being taken away.
 
-Invariants: a session is written only once the recorder was matched to a profile; its end and its entry on the
-log are one transaction; `complete` means that every file listed on the medium has a verified receipt,
-anything less is `partial` with the failures named.
+Invariants: a session is written only once the recorder was matched to a profile; its end, its omission statement and
+their entries on the log are one transaction; `complete` means that every file listed on the medium has a verified
+receipt and none of them is damaged, anything less is `partial` with the failures named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar
 
 from sqlalchemy import JSON, BigInteger, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -20,7 +21,9 @@ from core.clock import new_id, utc_now
 from core.db import Base, UtcDateTime
 from core.states import Machine, advance
 from devices.recorder import Recorder, SourceFile
+from devices.serial.transcript import Transcript
 from ingest.recording import UNFINISHED, IngestRecording
+from ingest.statement import HolderBy, IdentityBy, Sealable
 from vault.log.outbox import Submitter
 from vault.log.submission import Draft
 
@@ -28,7 +31,9 @@ ABOUT_LIMIT = 256  # recordings named by the session's entry; each names its ses
 FAILURES_BYTES = (
     256 * 1024
 )  # of failures kept with the session's entry, whose body may have four times as much
+TRANSCRIPT_BYTES = 128 * 1024  # of what was said on a serial line, in the same body
 CANDIDATES = 16  # interrupted sessions that one recorder is compared with, the latest first
+_Told = TypeVar("_Told", Json, str)
 
 
 class Origin(StrEnum):
@@ -93,11 +98,38 @@ class DockingSession(Base):
 
 @dataclass(frozen=True)
 class Circumstance:
-    """How and where a recorder is being pulled. `officer_number` is what a person said, by hand only."""
+    """How and where a recorder is being pulled.
+
+    `officer_number` is what a person said or showed, and `holder_by` how; `identity_by` is given where the bay knows
+    more than the recorder tells (it answered an unlocking); `hub` is the budget that the bay's reading counts against
+    (ingest.turns.hub_of). `transcript` is what was said on its serial line, `refused` the interfaces of the device that
+    were not let in; both go into the private body of the session's entry.
+    """
 
     origin: Origin
     bay: int | None = None
     officer_number: str | None = None
+    hub: str = ""
+    identity_by: IdentityBy | None = None
+    holder_by: HolderBy | None = None
+    transcript: Transcript | None = None
+    refused: tuple[str, ...] = ()
+
+    def identified(self, recorder: Recorder, said: Collection[str]) -> IdentityBy:
+        """How it is known which recorder this is; `said` are the serials that its names say."""
+        if self.identity_by is not None:
+            return self.identity_by
+        if self.origin is not Origin.DOCK:
+            return IdentityBy.HAND if self.origin is Origin.HAND else IdentityBy.SENT_IN
+        if not recorder.identity.serial:
+            return IdentityBy.NONE
+        return IdentityBy.NAMES if set(said) == {recorder.identity.serial} else IdentityBy.USB
+
+    def held(self, named: str | None) -> HolderBy:
+        """How it is known who held it; `named` is the officer that the names say, if any."""
+        if self.officer_number is not None:
+            return self.holder_by or HolderBy.TYPED
+        return HolderBy.NAMES if named else HolderBy.NONE
 
 
 def move(session: Session, row: DockingSession, event: str, reason: str = "") -> None:
@@ -130,26 +162,51 @@ def finish_session(
     row: DockingSession,
     recordings: list[str],
     failures: list[Json],
-    ignored: int = 0,
+    statement: Sealable,
+    circumstance: Circumstance,
 ) -> None:
-    """Close the session and put its entry on the way to the log; `ignored` files were left out by the profile."""
+    """Close the session and put its entry and its statement's pages on the way to the log."""
     outcome = S.PARTIAL if failures else S.COMPLETE
     move(session, row, "fall_short" if failures else "complete", f"{len(failures)} failures")
     row.failures, row.ended_at = failures, utc_now()
+    for number, page in enumerate(statement.pages, 1):
+        facts = {"session": row.id, "page": number, "pages": len(statement.pages)}
+        submitter.submit(
+            session, Draft(type="statement", id=page.id, about=(row.id,), facts=facts, body=page.lists)
+        )
     submitter.submit(
         session,
         Draft(
             type="session",
             id=row.id,  # asked for twice, it is one entry
             about=tuple(recordings[:ABOUT_LIMIT]),
-            facts={"files": row.files, "bytes": row.bytes, "outcome": outcome.value, "session": row.id},
-            body={
-                "recorder_serial": row.recorder_serial, "officer_number": row.officer_number, "bay": row.bay,
-                "profile": row.profile, "transport": row.transport, "ignored": ignored,
-                "failures": _first_of(failures), "failures_total": len(failures),
+            facts={
+                "files": row.files, "bytes": row.bytes, "outcome": outcome.value, "session": row.id,
+                "statement": statement.counts(),
             },
+            body=_body(row, failures, statement) | _met(circumstance),
         ),
     )  # fmt: skip
+
+
+def _body(row: DockingSession, failures: list[Json], statement: Sealable) -> Json:
+    """The private part of the session's entry (docs/formats/statement.md)."""
+    said = statement.head.get("condition", {})
+    return {
+        "recorder_serial": row.recorder_serial, "officer_number": row.officer_number, "bay": row.bay,
+        "profile": row.profile, "transport": row.transport,
+        "ignored": statement.head["counts"].get("left_out", 0),
+        "firmware": said.get("firmware", ""), "battery_percent": said.get("battery_percent"),
+        "failures": _first_of(failures, FAILURES_BYTES), "failures_total": len(failures), "statement": statement.head,
+    }  # fmt: skip
+
+
+def _met(circumstance: Circumstance) -> Json:
+    """What was met in the bay beside the medium: left out where there was nothing."""
+    lines = [str(line) for line in circumstance.transcript.lines] if circumstance.transcript else []
+    kept = _first_of(lines, TRANSCRIPT_BYTES)
+    told: Json = {"transcript": kept, "transcript_lines": len(lines)} if lines else {}
+    return told | ({"refused_interfaces": list(circumstance.refused)} if circumstance.refused else {})
 
 
 def never_sealed(session: Session, session_id: str, on_medium: Collection[bytes]) -> list[str]:
@@ -202,12 +259,12 @@ def _fits(session: Session, row: DockingSession, here: set[tuple[bytes, int, dat
     return any(recording.identity in here for recording in rows) if rows else bool(row.recorder_serial)
 
 
-def _first_of(failures: list[Json]) -> list[Json]:
-    """As many as an entry's body has room for."""
-    room, kept = FAILURES_BYTES, list[Json]()
-    for failure in failures:
-        room -= len(encode(failure))
+def _first_of(told: Sequence[_Told], room: int) -> list[_Told]:
+    """As many as an entry's body has room for, in bytes."""
+    kept = list[_Told]()
+    for one in told:
+        room -= len(encode(one)) + 1
         if room < 0:
             break
-        kept.append(failure)
+        kept.append(one)
     return kept

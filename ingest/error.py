@@ -148,3 +148,43 @@ class DockFaultError(IngestError):
         "The dock met an error it does not know. Nothing on the recorder was changed; take it out and dock it "
         "again, and if it comes back tell the administrator its number in the log: {reference}."
     )
+
+
+class SwitchError(IngestError):
+    """A recorder that was unlocked did not come back as a disk."""
+
+    code = "ingest.switch"
+    sentence = (
+        "{device} was unlocked, but no disk of it appeared in this bay within {seconds} s. Nothing was copied and "
+        "everything is still on it; take it out, switch it off and on, and dock it again."
+    )
+
+
+class NoTransportError(IngestError):
+    """The bay has no way to open what is in it."""
+
+    code = "ingest.no_transport"
+    sentence = (
+        "{device} speaks a way that this dock is not set up for ({way}). It was not opened and its footage is still "
+        "on it; ask the administrator."
+    )
+
+
+class NotARecorderError(IngestError):
+    """Something without any interface that footage could come through."""
+
+    code = "ingest.not_a_recorder"
+    sentence = (
+        "{device} is no recorder: it says it is {interfaces}. None of it was let in; take it out and tell the "
+        "custodian."
+    )
+
+
+class TwoInOneBayError(IngestError):
+    """udev calls two sockets by one path, and something is plugged into both."""
+
+    code = "ingest.two_in_one_bay"
+    sentence = (
+        "{device} is at {port} like the recorder in bay {bay}, but in another socket. It was not opened; take it out, "
+        "and have the bays mapped anew with `sealdock bay map`."
+    )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from itertools import pairwise
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from devices.recorder import Medium
+from ingest.damage import RANGES_LIMIT
 from ingest.docking import Origin
 from vault.log.rules import Rules
 from vault.log.shape import Facts, Id, shaped
 
 _Count = Annotated[int, Field(ge=0)]
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9.]{0,31}$")]
+_Range = Annotated[list[_Count], Field(min_length=2, max_length=2)]  # [start, end) in bytes of the plaintext
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -22,6 +25,33 @@ class IngestFacts(Facts):
     origin: Origin
     media: Medium
     session: Id
+    damaged: Annotated[list[_Range], Field(min_length=1, max_length=RANGES_LIMIT + 1)] | None = None
+
+    @model_validator(mode="after")
+    def _ranges_are_apart(self) -> Self:
+        places = [place for one in self.damaged or () for place in one]
+        if any(low >= high for low, high in pairwise(places)):
+            raise ValueError("damaged ranges are [start, end) in order and apart")
+        return self
+
+
+class StatementCounts(Facts):
+    """How much an omission statement says; what it says is private."""
+
+    listed: _Count
+    omitted: _Count
+    damaged: _Count
+    number_gaps: _Count
+    time_gaps: _Count
+    pages: _Count
+
+
+class StatementFacts(Facts):
+    """One page of the omission statement of a session."""
+
+    session: Id
+    page: Annotated[int, Field(ge=1)]
+    pages: Annotated[int, Field(ge=1)]
 
 
 class SessionFacts(Facts):
@@ -31,6 +61,7 @@ class SessionFacts(Facts):
     files: _Count
     bytes: _Count
     outcome: Literal["complete", "partial"]
+    statement: StatementCounts | None = None  # sessions of earlier versions had none
 
 
 class Rendition(Facts):
@@ -52,4 +83,5 @@ def register(rules: Rules) -> None:
     """Register the rules of what comes in."""
     rules.on("ingest", shaped(IngestFacts))
     rules.on("session", shaped(SessionFacts))
+    rules.on("statement", shaped(StatementFacts))
     rules.on("derive", shaped(DeriveFacts))

@@ -1,9 +1,11 @@
-"""What to do with each file on a recorder: copy it, go on with it, or leave it because the log has it.
+"""What to do with each file on a recorder: copy it, go on with it, or leave it because the log has it; in which order.
 
-Invariant: a name is never believed. A file counts as sealed only when serial, path, size and time are those
-of a recording that is on the log or on its way, and its content is the same too: the first and last MiB where
-the recorder is known by a serial, the whole file where it is not (a folder given by hand). Anything else is
-copied; sealing a file twice is a waste, skipping one that was never sealed is a loss.
+Invariants: a file may count as sealed only when serial, path, size and time are those of a recording that is on the
+log or on its way. Where the recorder has a serial, a random sample of them is compared in full (ingest.sample) and the
+statement names every one that was not; where it has none (a folder given by hand) each is compared in full, and where
+the file has no time at least its first and last MiB are. Anything else is copied: sealing a file twice is a waste,
+skipping one that was never sealed is a loss. What was decided to be copied stays so when the session goes on later.
+Known files come first, which costs nothing; then flagged ones, then short, then long.
 """
 
 from __future__ import annotations
@@ -19,23 +21,36 @@ from core.clock import new_id
 from core.digest import Sha256
 from devices.recorder import Recorder, RefusedFile, SourceFile, SourceStream
 from ingest.docking import DockingSession, SessionState
-from ingest.recording import ON_THE_WAY, SEALED, UNFINISHED, IngestRecording, RecordingState
+from ingest.recording import (
+    ON_THE_WAY,
+    SEALED,
+    UNFINISHED,
+    IngestRecording,
+    RecordingState,
+    damaged_among,
+)
 
 EDGE = (
     1024 * 1024
 )  # bytes at each end: containers keep their index in one or the other, so a new film differs there
 BATCH = 500  # paths in one query
+LOGGED = SEALED | ON_THE_WAY
 _READ = 1024 * 1024
 Identity = tuple[bytes, int, datetime | None]
 
 
 @dataclass
 class Planned:
-    """One file and its row. `known` is the recording with the same name, size and time, if any."""
+    """One file and its row. `known` is the recording with the same name, size and time, if any.
+
+    `is_damaged`: that recording was sealed with holes. `is_compared`: its bytes were read again and are equal.
+    """
 
     file: SourceFile
     recording_id: str
     known: IngestRecording | None = None
+    is_damaged: bool = False
+    is_compared: bool = False
 
 
 @dataclass
@@ -50,6 +65,11 @@ class Plan:
         """Bytes of all files."""
         return sum(planned.file.size for planned in self.files)
 
+    @property
+    def known(self) -> list[Planned]:
+        """The files that the log has by their names; the damaged ones cannot be compared and are not among them."""
+        return [one for one in self.files if one.known is not None and not one.is_damaged]
+
 
 def make_plan(session: Session, recorder: Recorder, docking: DockingSession) -> Plan:
     """List the recorder and write a row for each file that none stands for, in the caller's transaction."""
@@ -57,13 +77,21 @@ def make_plan(session: Session, recorder: Recorder, docking: DockingSession) -> 
     plan.refused = [entry for entry in listed if isinstance(entry, RefusedFile)]
     files = [entry for entry in listed if isinstance(entry, SourceFile)]
     rows = _rows_of(session, serial, docking.id, [file.path for file in files])
+    damaged = damaged_among(
+        session, [row.id for same in rows.values() for row in same if row.state in LOGGED]
+    )
     for entry in files:
-        known = _first(rows, entry, SEALED | ON_THE_WAY)
-        open_row = None if known else _first(rows, entry, UNFINISHED)
-        row = known or open_row or _found(session, entry, serial, docking)
-        if row is open_row:
+        row = next(iter(rows.get(_identity(entry), [])), None)  # the latest: a later decision to copy stands
+        if row is None:
+            row = _found(session, entry, serial, docking)
+        elif row.state in UNFINISHED:
             row.session_id = docking.id
-        plan.files.append(Planned(entry, row.id, known))
+        is_damaged = row.id in damaged
+        known = row if row.state in LOGGED and (serial or not is_damaged) else None
+        planned = Planned(entry, row.id, known, is_damaged and known is not None)
+        if is_damaged and known is None:
+            add_found(session, planned, serial, docking)
+        plan.files.append(planned)
     plan.files.sort(key=_order)
     docking.files, docking.bytes = len(plan.files), plan.bytes_total
     return plan
@@ -133,7 +161,7 @@ def _rows_of(
             .where(
                 IngestRecording.recorder_serial == serial,
                 IngestRecording.path.in_(paths[start : start + BATCH]),
-                IngestRecording.state.in_(SEALED | ON_THE_WAY | UNFINISHED),
+                IngestRecording.state.in_(LOGGED | UNFINISHED),
             )
             .order_by(IngestRecording.id.desc())
         )
@@ -143,11 +171,8 @@ def _rows_of(
     return rows
 
 
-def _first(
-    rows: dict[Identity, list[IngestRecording]], file: SourceFile, states: frozenset[RecordingState]
-) -> IngestRecording | None:
-    candidates = rows.get((file.path, file.size, file.modified_at), [])
-    return next((row for row in candidates if row.state in states), None)
+def _identity(file: SourceFile) -> Identity:
+    return file.path, file.size, file.modified_at
 
 
 def _found(session: Session, file: SourceFile, serial: str, docking: DockingSession) -> IngestRecording:
@@ -160,7 +185,8 @@ def _found(session: Session, file: SourceFile, serial: str, docking: DockingSess
     return row
 
 
-def _order(planned: Planned) -> tuple[bool, str, bytes]:
-    """What is known already first (it is quick), then by recording time, then by name."""
-    started = planned.file.started_at
-    return planned.known is None, started.isoformat() if started else "", planned.file.path
+def _order(planned: Planned) -> tuple[bool, bool, int, str, bytes]:
+    """Known files, then flagged ones, then short before long; equal ones by recording time and name."""
+    file = planned.file
+    started = file.started_at.isoformat() if file.started_at else ""
+    return planned.known is None, not file.flagged, file.size, started, file.path

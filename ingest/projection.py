@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from core.clock import parse_stamp
 from ingest.media_facts import MediaFacts
-from ingest.recording import IngestRecording, RecordingState
+from ingest.recording import IngestRecording, RecordingState, note_damage
+from ingest.stated import SessionStatement, StatementPage, apply_page, apply_session
 from vault.log.outbox import AppliedEntry, Projections
 
 
@@ -21,6 +22,9 @@ def register(projections: Projections) -> None:
     """Tell the outbox which entries the dock remembers."""
     projections.on("ingest", apply_ingest)
     projections.on("dispose", apply_dispose)
+    projections.on("session", apply_session)
+    projections.on("statement", apply_page)
+    projections.owns(SessionStatement, StatementPage)
 
 
 def apply_ingest(session: Session, applied: AppliedEntry) -> None:
@@ -41,6 +45,8 @@ def apply_ingest(session: Session, applied: AppliedEntry) -> None:
             sha256=leaf.object.sha256, entry_index=applied.index, receipted_at=parse_stamp(leaf.time),
         )
     )  # fmt: skip
+    if leaf.facts.get("damaged"):
+        note_damage(session, leaf.id)
 
 
 def apply_dispose(session: Session, applied: AppliedEntry) -> None:

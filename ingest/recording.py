@@ -7,14 +7,16 @@ written in the transaction of the fact that caused it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, ForeignKey, Index
+from sqlalchemy import BigInteger, ForeignKey, Index, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from core.clock import utc_now
 from core.db import Base, UtcDateTime
-from core.states import Machine, advance
+from core.states import Machine, StateHistory, advance
 
 
 class RecordingState(StrEnum):
@@ -62,6 +64,7 @@ SEALED = frozenset({R.RECEIPTED, R.ERASABLE, R.ERASING, R.ERASED})
 ON_THE_WAY = frozenset(
     {R.SUBMITTED, R.VERIFIED}
 )  # the log has it or will have it; the recorder is not needed
+BATCH = 500  # ids in one query
 UNFINISHED = frozenset({R.FOUND, R.INTERRUPTED})  # to be copied when the recorder is there again
 
 
@@ -100,3 +103,31 @@ def move(session: Session, row: IngestRecording, event: str, reason: str = "") -
     """Move a recording and write its history. Raises IllegalEventError."""
     row.reason = reason
     advance(session, RECORDING, row, event, reason)
+
+
+def note_damage(session: Session, recording_id: str) -> None:
+    """Remember from the log that a recording was sealed with holes, as the history of this machine would have it."""
+    session.add(
+        StateHistory(
+            machine=RECORDING.name, subject_id=recording_id, before=R.COPYING, event="damage", after=R.DAMAGED,
+            reason="", at=utc_now(),
+        )
+    )  # fmt: skip
+
+
+def damaged_among(session: Session, recording_ids: Sequence[str]) -> set[str]:
+    """Which of these recordings were sealed with holes the last time that they were copied."""
+    found: set[str] = set()
+    for start in range(0, len(recording_ids), BATCH):
+        query = (
+            select(StateHistory.subject_id, StateHistory.after)
+            .where(
+                StateHistory.machine == RECORDING.name,
+                StateHistory.subject_id.in_(recording_ids[start : start + BATCH]),
+                StateHistory.after.in_([R.DAMAGED, R.COPIED]),
+            )
+            .order_by(StateHistory.id)
+        )
+        last = {row.subject_id: row.after for row in session.execute(query)}
+        found |= {subject for subject, after in last.items() if after == R.DAMAGED}
+    return found

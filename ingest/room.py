@@ -15,7 +15,8 @@ from ingest.error import IngestError
 from ingest.status import DockStatus, TileState
 
 _BLOCK = 512  # bytes of one st_blocks (stat(2))
-_AT_WORK = frozenset({TileState.RECOGNISING, TileState.COPYING, TileState.VERIFYING})
+_COPYING = frozenset({TileState.HANDED_IN, TileState.COPYING})
+_AT_WORK = _COPYING | {TileState.RECOGNISING, TileState.VERIFYING}
 
 
 class CardDoesNotFitError(IngestError):
@@ -90,7 +91,7 @@ def promised_by(status: DockStatus) -> int:
     """What the bays still have to copy, as the dock tells it: for those who are not in its process."""
     if status.is_stale:
         return 0
-    copying = (bay for bay in status.bays if bay.state is TileState.COPYING)
+    copying = (bay for bay in status.bays if bay.state in _COPYING)
     return sum(max(0, bay.bytes_total - bay.bytes_done) for bay in copying)
 
 

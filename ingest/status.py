@@ -6,6 +6,7 @@ no footage and no secret; the name on a tile is the officer's, as a board in the
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable
@@ -24,18 +25,25 @@ from core.errors import SealdockError
 
 WRITE_EVERY_S = 0.25  # at most four times a second
 HEARTBEAT_S = (
-    2.0  # written this often even when nothing moves, so that a dead dock can be told from a quiet one
+    0.4  # written this often even when nothing moves, so that a dead dock can be told from a quiet one
 )
-STALE_S = 10.0  # five missed heartbeats: nobody keeps this picture true any more
+STALE_S = (
+    2.5  # five missed heartbeats; with half a second to notice it, no tile is green 3 s after the dock died
+)
 WINDOW_S = 10.0  # the rate is that of the last ten seconds: steady enough to read, quick enough to be true
 FIRST_RATE_S = 1.0  # no rate before there is a second to measure
 
 
 class TileState(StrEnum):
-    """The states of a tile; the console has the words for each in both languages."""
+    """The states of a tile; the console has the words for each in both languages.
+
+    HANDED_IN is COPYING for an officer who wants to go home: everything on the medium is listed, its holder is known,
+    it fits into the vault, nothing has failed, and only copying remains, whose end can be told.
+    """
 
     EMPTY = "empty"
     RECOGNISING = "recognising"
+    HANDED_IN = "handed_in"
     COPYING = "copying"
     VERIFYING = "verifying"
     SEALED = "sealed"
@@ -44,6 +52,18 @@ class TileState(StrEnum):
     INTERRUPTED = "interrupted"
     UNKNOWN = "unknown"
     FAULT = "fault"
+
+
+class Need(StrEnum):
+    """What a person must do at a bay, as a code; the console has the sentence for each in both languages."""
+
+    BADGE = "badge"  # an unregistered device: show a badge or type a PIN and the words "duty footage"
+    CLAIM = "claim"  # footage whose holder nobody knows: name yourself
+    PUT_BACK = "put_back"  # pulled too early: the same recorder into any bay
+    REPLUG = "replug"  # it stopped answering: take it out and plug it in again
+    WAIT = "wait"  # nothing to do, and nothing to take: the dock goes on by itself
+    CUSTODIAN = "custodian"
+    ADMINISTRATOR = "administrator"
 
 
 class Message(BaseModel):
@@ -84,6 +104,15 @@ class BayStatus(BaseModel):
     seconds_left: int | None = None
     message: Message | None = None
     session_id: str | None = None
+    battery_percent: int | None = None  # 0 to 100, as the recorder itself says it
+    firmware: str | None = None
+    clock_offset_s: float | None = None  # the recorder's clock minus the station's, before it was set
+    clock_uncertainty_s: float | None = None
+    free_bytes: int | None = None
+    capacity_bytes: int | None = None
+    flagged_done: int = 0
+    flagged_total: int = 0  # files that the officer marked as important; they are copied first
+    needs: str | None = None  # a Need, or a code that a newer dock knows and an older console shows as it is
 
 
 class DockStatus(BaseModel):
@@ -96,9 +125,17 @@ class DockStatus(BaseModel):
     bays: tuple[BayStatus, ...] = ()
 
     @property
+    def age_s(self) -> float:
+        """Seconds since the dock last spoke; endless when it never did, negative after a clock was set back."""
+        try:
+            return (utc_now() - parse_stamp(self.at)).total_seconds() if self.at else math.inf
+        except ValueError:
+            return math.inf
+
+    @property
     def is_stale(self) -> bool:
         """Whether the dock has stopped speaking, or its clock and ours disagree: the tiles must not be relied on."""
-        return not self.at or abs((utc_now() - parse_stamp(self.at)).total_seconds()) > STALE_S
+        return abs(self.age_s) > STALE_S
 
 
 @dataclass
@@ -171,16 +208,17 @@ class Board:
 
     def __init__(self, path: Path, station: str, numbers: list[int]) -> None:
         self._path, self._station = path, station
-        self._dirty, self._written_at = True, 0.0
+        self._dirty, self._written_at, self._pen = True, 0.0, Lock()
         self.tiles = {number: Tile(number, self._touch) for number in [*sorted(numbers), 0]}
 
     def flush(self, *, now: bool = False) -> None:
         """Write the file when something changed and the last time is long enough ago, or as a sign of life."""
-        since = monotonic() - self._written_at
-        if not now and since < (WRITE_EVERY_S if self._dirty else HEARTBEAT_S):
-            return
-        self._dirty, self._written_at = False, monotonic()
-        write_status(self._path, self.status())
+        with self._pen:
+            since = monotonic() - self._written_at
+            if not now and since < (WRITE_EVERY_S if self._dirty else HEARTBEAT_S):
+                return
+            self._dirty, self._written_at = False, monotonic()
+            write_status(self._path, self.status())
 
     def status(self) -> DockStatus:
         """The board as it is now; tile 0 only when something is outside the bays."""

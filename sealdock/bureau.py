@@ -12,8 +12,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from casework.case import CaseFacts, CaseFile, Kind, Stage, open_case
-from casework.people import OfficerFacts, Unit, register_officer, register_recorder, register_unit, units
+from casework.issue import hand_out
+from casework.people import Officer, OfficerFacts, Unit, register_officer, register_unit, units
 from casework.permission import Role
+from casework.recorder import register_recorder
+from core.clock import utc_now
 from core.db import Database
 from vault.log.outbox import Submitter
 from webconsole.auth.account import create_account, set_password
@@ -81,3 +84,5 @@ def _issue(session: Session, submitter: Submitter, officer: DemoOfficer, unit_id
     )  # fmt: skip
     officer_id = register_officer(session, submitter, None, facts)
     register_recorder(session, submitter, None, officer.recorder_serial, "DSJ-X1", officer_id)
+    holder = session.get_one(Officer, officer_id)
+    hand_out(session, submitter, holder, officer.recorder_serial, "演示", utc_now())

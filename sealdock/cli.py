@@ -19,7 +19,8 @@ from core.errors import Exit, SealdockError
 DEFAULT_SETTINGS = Path("/etc/sealdock/sealdock.toml")
 COMMANDS = {
     "vault": "vault", "receipt": "receipt", "package": "package", "profile": "profile", "ingest": "ingest",
-    "dock": "dock", "doctor": "dock", "user": "user", "keyd": "keys", "db": "database", "run": "run",
+    "officer": "officer", "recorder": "recorder",
+    "bay": "bay", "dock": "dock", "doctor": "dock", "user": "user", "keyd": "keys", "db": "database", "run": "run",
     "demo": "demonstrate", "anchor": "anchor", "witness": "anchor", "key": "ceremony", "retention": "retention",
     "hold": "hold", "dispose": "disposal", "approver": "approver", "backup": "backup", "fixity": "fixity",
 }  # fmt: skip

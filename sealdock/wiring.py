@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import casework.log_rule
 import casework.projection
@@ -31,10 +32,13 @@ from core.db import Database
 from core.durable import make_directory
 from core.errors import SealdockError
 from core.settings import MEBIBYTE, Settings, load
-from devices.detect import Detector, UdevDetector
+from devices.detect import Detector, Kind, UdevDetector
 from devices.emulation import EmulationDetector
 from devices.error import ProfileError
+from devices.mtp.recorder import mtp_opener
 from devices.profile import Profile, load_profiles
+from devices.serial.attempt import Attempts
+from devices.serial.secret import PasswordStore
 from ingest import proxies
 from ingest.copying import SealingLine
 from ingest.dockd import Dockd
@@ -42,6 +46,8 @@ from ingest.inbox import Inbox
 from ingest.proxies import Workshop
 from ingest.room import is_docking
 from ingest.status import read_status
+from ingest.turns import Turns
+from ingest.unlocking import Unlock, unlocker
 from sealdock.worker import Worker
 from vault.anchor.assembly import anchord
 from vault.anchor.entry import AnchorEntries
@@ -59,7 +65,7 @@ from vault.sealer import Sealer, clear
 from vault.store.deposit import Depositor
 from vault.store.derived import DerivedStore
 from vault.store.keys import Keyring
-from vault.store.medium import Buffers
+from vault.store.medium import LANE_BYTES, Buffers
 from vault.store.objects import Vault
 from vault.store.root import RootError, handed_over
 from vault.store.root_kind import RootPlace
@@ -111,6 +117,13 @@ class Station:
     def derived(self) -> DerivedStore:
         """Derivatives."""
         return DerivedStore(self.settings.derived, self.vault)
+
+    @cached_property
+    def attempts(self) -> Path:
+        """Where wrong passwords of recorders are noted; made when it is missing."""
+        directory = self.settings.dock.attempts or self.settings.state / "dock" / "attempts"
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return directory
 
     @cached_property
     def projections(self) -> Projections:
@@ -226,25 +239,36 @@ def known_profiles(station: Station) -> tuple[Profile, ...]:
 
 def sealing_line(station: Station) -> SealingLine:
     """What a bay, a hand and the inbox seal with."""
-    depositor = Depositor(station.vault, Buffers(station.settings.dock.buffers_mib * MEBIBYTE))
+    pool_bytes = station.settings.dock.buffers_mib * MEBIBYTE
     return SealingLine(
-        station.vault, station.db, depositor, station.submitter("dockd"), station.settings.station.timezone,
-        reserve_bytes=station.settings.fixity.reserve_mib * MEBIBYTE,
+        station.vault, station.db, Depositor(station.vault, Buffers(pool_bytes)), station.submitter("dockd"),
+        station.settings.station.timezone, reserve_bytes=station.settings.fixity.reserve_mib * MEBIBYTE,
+        turns=Turns(lanes=max(1, pool_bytes // LANE_BYTES)),
     )  # fmt: skip
 
 
 def run_dockd(station: Station, stop: threading.Event) -> None:
     """The dock: real recorders through udev, emulated ones where the settings name a directory for them."""
-    settings, line = station.settings, sealing_line(station)
+    settings, line, profiles = station.settings, sealing_line(station), known_profiles(station)
     detectors: list[Detector] = [UdevDetector()]
     if settings.dock.emulation:
         detectors.append(EmulationDetector(settings.dock.emulation))
     make_directory(settings.dock.mounts)
     Dockd(
-        line, bays=settings.dock.bays, profiles=known_profiles(station), detectors=detectors,
+        line, bays=settings.dock.bays, profiles=profiles, detectors=detectors,
         mounts=settings.dock.mounts, status_path=station.dock_status, station=settings.station.name,
         officer_name=station.officer_name, inbox=Inbox(settings.inbox, line) if settings.inbox else None,
+        unlock=_unlocker(station), openers={Kind.STILL_IMAGE: mtp_opener(profiles)},
     ).run(stop)  # fmt: skip
+
+
+def _unlocker(station: Station) -> Unlock | None:
+    """What speaks to recorders over a serial line; none without a store of passwords."""
+    dock = station.settings.dock
+    if dock.passwords is None:
+        return None
+    zone = ZoneInfo(station.settings.station.timezone)
+    return unlocker(PasswordStore(dock.passwords), Attempts(station.attempts), zone)
 
 
 def run_worker(station: Station, stop: threading.Event) -> None:

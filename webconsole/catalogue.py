@@ -1,7 +1,8 @@
 """Keeping the translations whole: every string that a reader may meet stands in every catalogue.
 
 Strings come from templates and code by babel's rules (babel.cfg), and from the `sentence` of every error
-class of the packages, because those are the message ids that webconsole.i18n.sentence looks up.
+class of the packages, because those are the message ids that webconsole.i18n.sentence looks up, and from the
+sentences of omission statements (webconsole/display/stated.py).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.pofile import read_po, write_po
 
 from core.errors import SealdockError, all_errors
+from ingest import statement_words
 
 ROOT = Path(__file__).parent
 MAPPING = ROOT / "babel.cfg"
@@ -49,6 +51,8 @@ def template() -> Catalog:
         found.add(message, locations=[(f"webconsole/{name}", 0)], auto_comments=comments, context=context)
     for error in sentences():
         found.add(error.sentence, locations=[(error.__module__.replace(".", "/") + ".py", 0)])
+    for words in statement_words.templates():
+        found.add(words, locations=[("ingest/statement_words.py", 0)])
     return found
 
 

@@ -35,7 +35,10 @@ from webconsole.gate import account_or_none
 TRANSLATIONS = Path(__file__).parent / "translations"
 SOURCE_LOCALE = "en"
 LOCALES = ("zh_CN", "en")
-REPORTING_PACKAGES = ("vault", "devices", "media", "ingest")  # their errors reach the board by code
+REPORTING = (  # modules whose errors reach the board by code: words, and nothing that does the work
+    "vault.error", "devices.error", "devices.serial.error", "media.error",
+    "ingest.error", "ingest.damage", "ingest.receipt", "ingest.room", "ingest.statement",
+)  # fmt: skip
 UNKNOWN = "\0"  # stands before the name of a parameter that was not kept, until the sentence is whole
 ASIDE = re.compile(
     rf"\s*[(\uff08][^()\uff08\uff09]*{UNKNOWN}[^()\uff08\uff09]*[)\uff09]"
@@ -149,8 +152,8 @@ class _Kept(dict[str, object]):
 
 def reported_errors() -> dict[str, type[SealdockError]]:
     """Every error class that is known here, those of the reporting packages among them, by code."""
-    for package in REPORTING_PACKAGES:
-        importlib.import_module(f"{package}.error")  # words only: the console never loads what does the work
+    for module in REPORTING:
+        importlib.import_module(module)
     return {error.code: error for error in all_errors()}
 
 

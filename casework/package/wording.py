@@ -18,6 +18,7 @@ _WORDS = {
     # what an entry of the log says happened
     "ingest": ("采集并封存原件", "Original taken in and sealed"),
     "session": ("采集会话结束", "Docking session ended"),
+    "statement": ("遗漏说明的一页", "Page of an omission statement"),
     "session.complete": ("采集会话完成", "Docking session complete"),
     "session.partial": ("采集会话部分完成", "Docking session partly complete"),
     "derive": ("生成派生件", "Derivative made"),

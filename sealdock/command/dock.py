@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from core.errors import Exit
+from devices.serial.attempt import Attempts
 from ingest.status import read_status
 from sealdock.command.option import json_option
 from sealdock.doctor import examine
@@ -39,6 +40,20 @@ def status(context: click.Context, as_json: bool) -> None:
         done = f"{bay.files_done}/{bay.files_total} files" if bay.files_total else ""
         click.echo(f"bay {bay.number:>2}  {bay.state:<12} {who:<32} {done}")
     context.exit(Exit.CANNOT if found.is_stale else Exit.YES)
+
+
+@dock.command()
+@click.argument("profile")
+@click.argument("serial")
+@click.pass_context
+def forgive(context: click.Context, profile: str, serial: str) -> None:
+    """Forget the wrong passwords of a recorder that was unlocked with its maker's tool: 1 when none were noted."""
+    known = Attempts(Station.load(context.obj).attempts).forgive(profile, serial)
+    if known:
+        click.echo(f"The next docking of {serial} tries the password again.")
+    else:
+        click.echo(f"No wrong password is noted for {serial} under the profile {profile}.", err=True)
+    context.exit(Exit.YES if known else Exit.NO)
 
 
 @click.command()

@@ -26,6 +26,7 @@ from vault.formats.note import Note
 from vault.formats.proof import Receipt, Verdict
 from vault.log.index import place_of
 from webconsole.display.paper import House, daily_sheet, file_frame, receipt_sheet
+from webconsole.display.stated import with_statement
 
 PIECE = 1 << 20
 FILE_LIMIT = 1 << 22  # bytes; an entry, its proof and a checkpoint with a hundred lines have less
@@ -154,7 +155,10 @@ def print_page(settings: Path, entry_id: str, out: Path, language: str | None) -
     kept = _kept(station, entry_id)
     with station.db.reading() as session:
         listed = session_recordings(session, kept.leaf)
-        page = receipt_sheet(kept, _house(station), file_frame(), _locale(station, language), listed)
+        locale = _locale(station, language)
+        page = receipt_sheet(
+            with_statement(session, kept, locale), _house(station), file_frame(), locale, listed
+        )
     create_once(out, page.encode(), mode=0o644)
     click.echo(f"{out} is ready: open it in any browser and print it on A4 or on a roll of 80 mm.")
 

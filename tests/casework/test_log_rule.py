@@ -10,11 +10,13 @@ from vault.formats.entry import Leaf
 from vault.log.outbox import RefusedError
 from vault.log.rules import Rules
 
-CASE, RECORDING, ACCOUNT = new_id(), new_id(), new_id()
+CASE, RECORDING, ACCOUNT, RECORDER = new_id(), new_id(), new_id(), new_id()
 GOOD = {
     "unit": {"event": "registered", "unit": new_id()},
     "officer": {"event": "changed", "officer": new_id()},
     "recorder": {"event": "registered", "recorder": new_id()},
+    "claim": {"kind": "case", "session": new_id()},
+    "issue": {"recorder": RECORDER, "action": "out"},
     "account": {"event": "created", "account": ACCOUNT, "roles": ["custodian"]},
     "case": {"event": "opened", "case": CASE},
     "link": {"recording": RECORDING, "case": CASE, "action": "link", "stage": "evidence"},
@@ -58,7 +60,7 @@ def rules() -> Rules:
 
 @pytest.fixture
 def log() -> Log:
-    return Log([entry("case", GOOD["case"], (CASE,))])
+    return Log([entry("case", GOOD["case"], (CASE,)), entry("recorder", GOOD["recorder"], (RECORDER,))])
 
 
 def test_every_type_is_known_here() -> None:
@@ -67,7 +69,9 @@ def test_every_type_is_known_here() -> None:
 
 @pytest.mark.parametrize("kind", sorted(GOOD))
 def test_what_casework_submits_is_taken(rules: Rules, log: Log, kind: str) -> None:
-    rules.check(log, entry(kind, GOOD[kind], (CASE, RECORDING, ACCOUNT)[: 2 if kind == "export" else 3]))
+    rules.check(
+        log, entry(kind, GOOD[kind], (CASE, RECORDING, ACCOUNT, RECORDER)[: 2 if kind == "export" else 4])
+    )
 
 
 @pytest.mark.parametrize("kind", sorted(GOOD))
@@ -110,10 +114,25 @@ def test_what_was_disposed_of_may_be_taken_out_of_a_case(rules: Rules, log: Log)
     rules.check(log, entry("link", {**GOOD["link"], "action": "unlink"}, (CASE, RECORDING)))
 
 
-@pytest.mark.parametrize(("kind", "named"), [("link", (CASE,)), ("link", (RECORDING,)), ("account", (CASE,))])
+@pytest.mark.parametrize(
+    ("kind", "named"), [("link", (CASE,)), ("link", (RECORDING,)), ("account", (CASE,)), ("issue", (CASE,))]
+)
 def test_an_entry_hides_from_nobody_whom_it_is_about(
     rules: Rules, log: Log, kind: str, named: tuple[str, ...]
 ) -> None:
     """Who asks the log about a recording or an account must find everything that is said of it."""
     with pytest.raises(RefusedError, match="does not name"):
         rules.check(log, entry(kind, GOOD[kind], named))
+
+
+def test_nobody_is_handed_a_recorder_that_was_never_registered(rules: Rules) -> None:
+    with pytest.raises(RefusedError, match="ever registered"):
+        rules.check(Log(), entry("issue", GOOD["issue"], (RECORDER,)))
+
+
+@pytest.mark.parametrize("event", ["badge_given", "badge_taken", "pin_given", "pin_taken"])
+def test_a_badge_or_pin_is_given_without_a_secret_on_the_log(rules: Rules, log: Log, event: str) -> None:
+    facts = {"event": event, "officer": new_id()}
+    rules.check(log, entry("officer", facts))
+    with pytest.raises(RefusedError, match="'officer'"):
+        rules.check(log, entry("officer", {**facts, "digest": "0" * 64}))

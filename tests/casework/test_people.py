@@ -10,20 +10,15 @@ from casework.field import CodeError, DateError
 from casework.people import (
     Officer,
     OfficerFacts,
-    RecorderAsset,
     TakenError,
     UnknownSubjectError,
     actor_name,
     change_officer,
     change_unit,
-    find,
-    issue_recorder,
     officer_by_number,
     officer_names,
     officers,
-    recorder_by_serial,
     register_officer,
-    register_recorder,
     register_unit,
     units,
 )
@@ -33,21 +28,17 @@ from vault.log.submission import Draft
 FACTS = OfficerFacts("060123", "执法员甲", None, "ZF-1", "2029-12-31")
 
 
-def test_a_unit_an_officer_and_a_recorder(desk: Desk) -> None:
+def test_a_unit_and_an_officer(desk: Desk) -> None:
     with desk.db.writing() as session:
         unit = register_unit(session, desk.submitter, desk.actor, "430682000101", "执法大队一中队")
         officer = register_officer(
             session, desk.submitter, desk.actor, OfficerFacts("060123", "执法员甲", unit)
         )
-        register_recorder(session, desk.submitter, desk.actor, "X1A0123", "DSJ-X1", officer)
     with desk.db.reading() as session:
         assert [row.name for row in units(session)] == ["执法大队一中队"]
         found = officer_by_number(session, "060123")
         assert found is not None
         assert (found.id, found.unit_id) == (officer, unit)
-        recorder = recorder_by_serial(session, "X1A0123")
-        assert recorder is not None
-        assert recorder.officer_id == officer
         assert officer_names(session, ["060123", "999999"]) == {"060123": "执法员甲"}
 
 
@@ -66,14 +57,6 @@ def test_an_officer_keeps_the_number_through_a_change(desk: Desk) -> None:
         assert [row.name for row in officers(session)] == ["执法员甲甲"]
 
 
-def test_a_recorder_is_taken_back(desk: Desk) -> None:
-    with desk.db.writing() as session:
-        officer = register_officer(session, desk.submitter, None, FACTS)
-        recorder = register_recorder(session, desk.submitter, None, "X1A0123", "", officer)
-        issue_recorder(session, desk.submitter, None, recorder, None)
-        assert find(session, RecorderAsset, recorder).officer_id is None
-
-
 def test_what_is_wrong_is_refused_and_changes_nothing(desk: Desk) -> None:
     with desk.db.writing() as session:
         with pytest.raises(CodeError):
@@ -84,8 +67,6 @@ def test_what_is_wrong_is_refused_and_changes_nothing(desk: Desk) -> None:
             register_officer(
                 session, desk.submitter, None, OfficerFacts("060123", "甲", "01ARZ3NDEKTSV4RRFFQ69G5FAV")
             )
-        with pytest.raises(CodeError):
-            register_recorder(session, desk.submitter, None, "X1A012")
         with pytest.raises(UnknownSubjectError):
             change_unit(session, desk.submitter, None, "none", "1", "一")
         assert officers(session) == []

@@ -7,7 +7,11 @@ from sqlalchemy.orm import Session
 from vault.log.index import reindex
 from vault.store.keys import Keyring
 
-WORKSPACE = ("denial_count",)  # counts that are not on the log yet
+WORKSPACE = (
+    "badge_salt",
+    "denial_count",
+    "officer_credential",
+)  # secrets, and counts that are not on the log yet
 
 
 def everything(session: Session, disclosed: Disclosed) -> dict[str, list[tuple[object, ...]]]:

@@ -88,4 +88,5 @@ def wait(seen: list[Sighting], count: int) -> None:
         time.sleep(0.01)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,8 @@ from sqlalchemy import select
 from casework.case import CaseFile
 from casework.exhibit import CaseLink, Exhibit
 from casework.package_verify import verify_package
-from casework.people import Officer, RecorderAsset, Unit
+from casework.people import Officer, Unit
+from casework.recorder_asset import RecorderAsset
 from casework.recording import Recording
 from core.errors import Exit
 from sealdock.wiring import Station

@@ -55,6 +55,7 @@ def failing_card(folder: Path, bad: str, good_bytes: int) -> Iterator[Path]:
         yield root
     finally:
         subprocess.run(["umount", "--lazy", str(root)], check=True)
+        driver.terminate()  # a sandbox elsewhere that has a copy of this mount would keep it going
         driver.wait(20)
 
 

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from emulation.dock import PORTS, Station
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from devices.detect import Arrival, Departure
+from devices.condition import Condition
+from devices.detect import Arrival, Departure, Kind
 from devices.emulation import FOLDER_TYPE
-from devices.profile import load_profiles
+from devices.error import UnknownRecorderError
+from devices.profile import Profile, load_profiles
+from devices.recorder import Identity, Recorder
+from devices.serial.error import ClockNotSetError, SilentError
+from devices.serial.transcript import Transcript
+from devices.usb_interface import UsbInterface
 from ingest import bay as bay_module
-from ingest.bay import Bay, Workplace
+from ingest.bay import Bay
 from ingest.docking import DockingSession
-from ingest.error import UnpluggedError
+from ingest.error import NotSealedError, UnpluggedError
 from ingest.offload import Offload
 from ingest.status import Tile, TileState
+from ingest.workplace import Workplace
+from vault.log.outbox import Submitter
+from vault.log.submission import Draft
 
 S = TileState
 FILM, STRANGE = "DCIM/A.MP4", "holiday.jpg"
@@ -42,7 +52,7 @@ class Dock:
         """A volume with one file; `path` None for one without any."""
         root = self._folder / name
         (root / (path or "DCIM/x")).parent.mkdir(parents=True, exist_ok=True)
-        if path:
+        if path and not (root / path).exists():  # put back, it is the same file of the same second
             (root / path).write_bytes(name.encode() * 1000)
         control = self.station.plug(name, directory=str(root), serial=f"SN-{name}")
         self.bay.arrive(Arrival(name, PORTS[0], root, fs_type, serial=f"SN-{name}", emulated_by=control))
@@ -177,3 +187,260 @@ def test_a_recorder_put_back_before_its_pull_was_noticed_ends_green(
     dock.arrive("v0", FILM)
     assert dock.end() is S.SEALED
     assert dock.sessions() == ["complete"]
+
+
+# A recorder that is unlocked over its serial line and comes back as a disk.
+
+LINE = "/devices/pci0/usb1/1-1/1-1:1.0/ttyUSB0/tty/ttyUSB0"
+DISK = "/devices/pci0/usb2/2-1/2-1:1.0/host0/block/sda"
+
+
+@dataclass
+class Answer:
+    """What unlocking tells."""
+
+    identity: Identity
+    condition: Condition
+
+
+class Locked:
+    """A dock with one family of recorders that unlock; `unlock` does what the test says a recorder does then."""
+
+    def __init__(self, dock: Dock, switch_timeout_s: float = 5.0) -> None:
+        self.dock, self.asked = dock, list[str]()
+        (plain,) = [one for one in load_profiles() if one.id == "generic-dcim"]
+        (serial,) = [one for one in load_profiles() if one.id == "enforcement-serial"]
+        table = serial.serial.model_copy(update={"switch_timeout_s": switch_timeout_s})
+        ids = (table.usb[0].vendor, table.usb[0].product)
+        self.ids = ids
+        unlocked = plain.model_copy(update={"id": "unlocked", "serial": table})
+        self.then: Callable[[], None] = lambda: None
+        self.refuses_clock = False
+        dock.bay._place = replace(dock.bay._place, profiles=(unlocked, plain), unlock=self)
+
+    def __call__(self, arrival: Arrival, profile: Profile, transcript: Transcript) -> Answer:
+        self.asked.append(f"{arrival.node} {profile.id}")
+        transcript.act("switch", changed=True)
+        transcript.sent("switch", b"$SDRMS!")
+        self.then()
+        return Answer(Identity("X1A0007"), Condition(battery_percent=61, acts=transcript.acts))
+
+    def set_clock(self, arrival: Arrival, profile: Profile, serial: str, transcript: Transcript) -> None:
+        self.asked.append(f"{arrival.node} {profile.id} clock {serial}")
+        transcript.act("set_clock", changed=True)
+        if self.refuses_clock:
+            raise ClockNotSetError(serial=serial, why="the station's own clock is not synchronised")
+
+    def plug_line(self) -> None:
+        self.dock.bay.arrive(
+            Arrival(
+                LINE, PORTS[0], Path("/dev/ttyUSB0"), "", kind=Kind.SERIAL, usb_device="/devices/pci0/usb1/1-1",
+                vendor_id=self.ids[0], product_id=self.ids[1],
+            )
+        )  # fmt: skip
+
+    def reboot(self) -> None:
+        """The line goes and the disk comes: another device, another bus, the same bay."""
+        self.dock.bay.depart(Departure(LINE, PORTS[0]))
+        self.dock.arrive(DISK.replace("/", "_"), FILM)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[Recorder]:
+    """The recorders that were pulled."""
+    found: list[Recorder] = []
+    pull: Callable[..., object] = Bay._pull
+    monkeypatch.setattr(
+        Bay,
+        "_pull",
+        lambda bay, stay, recorder, profile: (found.append(recorder), pull(bay, stay, recorder, profile))[1],
+    )
+    return found
+
+
+def test_a_recorder_that_comes_back_as_a_disk_is_one_session_of_this_bay(
+    dock: Dock, seen: list[Recorder]
+) -> None:
+    locked = Locked(dock)
+    locked.then = locked.reboot
+    locked.plug_line()
+    assert dock.end() is S.SEALED
+    assert dock.sessions() == ["complete"]
+    assert S.EMPTY not in dock.states
+    assert locked.asked == ["/dev/ttyUSB0 unlocked"]
+    (recorder,) = seen
+    assert (recorder.identity.serial, recorder.condition.battery_percent) == ("X1A0007", 61)
+    assert [act.command for act in recorder.condition.acts] == ["switch"]
+    assert dock.tile.status.recorder_serial == "X1A0007"
+
+
+def test_a_disk_that_was_quicker_than_the_answer_is_still_that_recorder(
+    dock: Dock, seen: list[Recorder]
+) -> None:
+    locked = Locked(dock)
+    locked.then = lambda: dock.arrive("quick", FILM)
+    locked.plug_line()
+    assert dock.end() is S.SEALED
+    assert [one.identity.serial for one in seen] == ["X1A0007"]
+
+
+def test_an_unlocked_recorder_whose_disk_never_comes_is_a_sentence(dock: Dock) -> None:
+    locked = Locked(dock, switch_timeout_s=1.0)
+    locked.then = lambda: dock.bay.depart(Departure(LINE, PORTS[0]))
+    locked.plug_line()
+    assert dock.end() is S.FAULT
+    assert dock.tile.status.message is not None
+    assert dock.tile.status.message.code == "ingest.switch"
+    dock.arrive("other", FILM)
+    assert dock.end() is S.SEALED
+
+
+def test_a_recorder_pulled_while_it_is_unlocked_leaves_an_empty_bay(dock: Dock) -> None:
+    locked = Locked(dock)
+
+    def pulled() -> None:
+        dock.bay.depart(Departure(LINE, PORTS[0]))
+        raise OSError(5, "Input/output error")
+
+    locked.then = pulled
+    locked.plug_line()
+    assert dock.end() is S.EMPTY
+
+
+def test_what_the_line_told_is_not_believed_of_the_next_recorder(dock: Dock, seen: list[Recorder]) -> None:
+    locked = Locked(dock)
+    locked.then = locked.reboot
+    locked.plug_line()
+    assert dock.end() is S.SEALED
+    dock.depart(DISK.replace("/", "_"))
+    dock.arrive("another", FILM)
+    assert dock.end() is S.SEALED
+    assert [one.identity.serial for one in seen] == ["X1A0007", "SN-another"]
+    assert seen[1].condition.acts == ()
+
+
+def test_a_line_that_no_profile_names_is_not_spoken_to(dock: Dock) -> None:
+    locked = Locked(dock)
+    locked.ids = ("dead", "beef")
+    locked.plug_line()
+    assert dock.end() is S.UNKNOWN
+    assert locked.asked == []
+
+
+def test_a_dock_without_a_key_store_says_so(dock: Dock) -> None:
+    locked = Locked(dock)
+    dock.bay._place = replace(dock.bay._place, unlock=None)
+    locked.plug_line()
+    assert dock.end() is S.FAULT
+    assert dock.tile.status.message is not None
+    assert dock.tile.status.message.code == "ingest.no_transport"
+
+
+def test_a_keyboard_in_a_bay_is_named_and_refused(dock: Dock) -> None:
+    keyboard = UsbInterface(3, 1, 1)
+    dock.bay.arrive(Arrival("k", PORTS[0], Path("/dev/null"), "", kind=Kind.OTHER, interfaces=(keyboard,)))
+    assert dock.end() is S.UNKNOWN
+    message = dock.tile.status.message
+    assert message is not None
+    assert (message.code, "keyboard" in str(message.parameters["interfaces"])) == (
+        "ingest.not_a_recorder",
+        True,
+    )
+    dock.depart("k")
+    assert dock.end() is S.EMPTY
+
+
+def test_who_may_not_be_read_is_not_read(dock: Dock) -> None:
+    def refuse(_recorder: Recorder, _profile: Profile) -> NoReturn:
+        raise UnknownRecorderError(device="an unregistered recorder")
+
+    dock.bay._place = replace(dock.bay._place, admit=refuse)
+    dock.arrive("v0", FILM)
+    assert dock.end() is S.UNKNOWN
+    assert dock.sessions() == []
+
+
+def kept_bodies(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The bodies of session entries as they are put on their way to the log."""
+    found: list[dict[str, Any]] = []
+    submit = Submitter.submit
+
+    def noted(submitter: Submitter, session: Any, draft: Draft) -> Any:
+        if draft.type == "session":
+            found.append(draft.body)
+        return submit(submitter, session, draft)
+
+    monkeypatch.setattr(Submitter, "submit", noted)
+    return found
+
+
+def test_the_session_of_an_unlocked_recorder_says_how_and_keeps_what_was_said(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies, locked = kept_bodies(monkeypatch), Locked(dock)
+    locked.then = locked.reboot
+    locked.plug_line()
+    assert dock.end() is S.SEALED
+    (body,) = bodies
+    assert body["statement"]["identity_by"] == "unlock"
+    assert body["statement"]["condition"]["acts"] == [{"command": "switch", "changed": True}]
+    assert [line.split(" ", 1)[1] for line in body["transcript"]] == ["switch sent $SDRMS!"]
+    assert "transcript" not in body["statement"]
+
+
+def test_interfaces_that_were_not_let_in_are_in_the_entry(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = kept_bodies(monkeypatch)
+    arrive = dock.bay.arrive
+    monkeypatch.setattr(dock.bay, "arrive", lambda arrival: arrive(arrival, ("03:01:01 (keyboard)",)))
+    dock.arrive("v0", FILM)
+    assert dock.end() is S.SEALED
+    assert bodies[0]["refused_interfaces"] == ["03:01:01 (keyboard)"]
+    assert "transcript" not in bodies[0]
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_the_clock_is_set_after_the_receipts_where_the_line_is_still_there(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch, *, refuses: bool
+) -> None:
+    """Every command is in the statement, also when the setting fails: then the recording keeps its measured drift."""
+    bodies, locked = kept_bodies(monkeypatch), Locked(dock)
+    locked.refuses_clock = refuses
+    locked.then = lambda: dock.arrive("disk", FILM)  # the line stays beside its disk
+    locked.plug_line()
+    assert dock.end() is S.SEALED
+    assert locked.asked == ["/dev/ttyUSB0 unlocked", "/dev/ttyUSB0 unlocked clock X1A0007"]
+    acts = [act["command"] for act in bodies[0]["statement"]["condition"]["acts"]]
+    assert acts == ["switch", "set_clock"]
+
+
+def test_no_clock_is_set_while_something_is_missing(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked = Locked(dock)
+    locked.then = lambda: dock.arrive("disk", FILM)
+    begin = Offload._begin
+
+    def with_a_failure(offload: Offload) -> None:
+        begin(offload)
+        offload.outcome.failures["DCIM/B.MP4"] = NotSealedError(path="DCIM/B.MP4", why="a test")
+
+    monkeypatch.setattr(Offload, "_begin", with_a_failure)
+    locked.plug_line()
+    assert dock.end() is S.PARTIAL
+    assert locked.asked == ["/dev/ttyUSB0 unlocked"]
+    assert dock.tile.status.needs == "custodian"
+
+
+def test_what_was_sent_before_an_unlocking_failed_is_kept(dock: Dock) -> None:
+    locked = Locked(dock)
+
+    def silent() -> NoReturn:
+        raise SilentError(device="/dev/ttyUSB0", step="switch", tries=1)
+
+    locked.then = silent
+    locked.plug_line()
+    assert dock.end() is S.FAULT
+    (stay,) = dock.bay._stays.values()
+    assert stay.transcript is not None
+    assert [act.command for act in stay.transcript.acts] == ["switch"]
+    assert dock.tile.status.needs == "replug"

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 
 import pytest
 from emulation.card import make_exfat, make_ext4, mounted, run
-from emulation.dock import PORTS, Station, wait_until
+from emulation.described import Described
+from emulation.dock import PASSPHRASE, PORTS, Station, wait_until
 from emulation.failing_card import failing_card
+from emulation.read_statement import leaves, statement
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+import ingest.statement
 from core.digest import sha256_hex
 from core.states import StateHistory
-from ingest import offload
-from ingest.docking import DockingSession
+from devices.condition import Act, Condition
+from devices.mass_storage import Medium, Presence
+from devices.profile import FOLDER, find_profile, load_profiles
+from devices.recorder import Identity
+from ingest import offload, sample
+from ingest.docking import Circumstance, DockingSession, Origin
 from ingest.error import RefusedFileError
-from ingest.offload import Outcome
+from ingest.offload import Offload, Outcome
 from ingest.recording import IngestRecording
-from ingest.status import TileState
+from ingest.statement import IdentityBy
+from ingest.status import BayStatus, Tile, TileState
+from vault import founding
+from vault.audit.verify import verify_vault
 from vault.log.index import ReceiptRow
 from vault.log.ledger import LogReader
 from vault.log.outbox import Submitter
@@ -176,11 +189,18 @@ def test_a_card_with_bad_sectors_gives_what_can_be_read_and_names_what_cannot(
         assert tile.state is S.PARTIAL
         control.unlink()
         station.wait_tile(S.EMPTY)
-    states = {row.shown_path: (row.state, row.reason) for row in recordings(station)}
-    assert states.pop("DCIM/F2.MP4") == ("unreadable", "Input/output error")
-    assert set(states.values()) == {("receipted", "")}
-    assert sessions(station)[0].failures == [{"path": "DCIM/F2.MP4", "reason": "ingest.unreadable"}]
+    assert {row.state for row in recordings(station)} == {"receipted"}
+    assert sessions(station)[0].failures == [{"path": "DCIM/F2.MP4", "reason": "ingest.damaged"}]
     assert list((station.vault.path / "incoming").iterdir()) == []
+    first_bad = 700_000 // 4096 * 4096
+    as_sealed = films["F2"][:first_bad] + bytes(1_500_000 - first_bad)
+    whole = [films[name] for name in ("F0", "F1", "F3")]
+    assert ingested(station.vault) == Counter(sha256_hex(film) for film in (*whole, as_sealed))
+    (damaged,) = [leaf for leaf in leaves(station) if leaf.facts.get("damaged")]
+    assert damaged.facts["damaged"] == [[first_bad, 1_500_000]]
+    assert damaged.object is not None
+    assert damaged.object.sha256 == sha256_hex(as_sealed)
+    assert statement(station)["counts"] == {"taken": 3, "damaged": 1}
 
 
 def test_a_damaged_file_table_entry_is_named_and_the_rest_is_taken(station: Station, tmp_path: Path) -> None:
@@ -375,7 +395,7 @@ def test_a_recorder_without_a_serial_does_not_end_the_session_of_another(
 def test_a_session_is_not_complete_while_a_file_it_found_is_neither_sealed_nor_there(
     station: Station, tmp_path: Path
 ) -> None:
-    folder = camera(tmp_path / "card", A=os.urandom(3_000_000), B=b"film")
+    folder = camera(tmp_path / "card", A=os.urandom(3_000_000), B=os.urandom(3_000_001))
     station.start_dockd()
     control = station.plug("a", directory=str(folder), bytes_per_second=3_000_000)
     wait_until(lambda: station.tile().bytes_done > 1_000_000, station.tile)
@@ -459,3 +479,168 @@ def test_the_tile_never_says_that_the_rest_is_sealed_when_there_is_no_rest() -> 
     assert (some.code, none.code) == ("ingest.partial", "ingest.nothing_taken")
     assert "rest is sealed" not in str(none)
     assert Outcome("s", known=["r"]).shortfall() is None
+
+
+def enforcement(folder: Path, *numbers: int) -> Path:
+    """A shift of an enforcement recorder: a film every ten minutes, numbered within the day."""
+    day = folder / "DCIM/20261123"
+    day.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        at = 8 * 60 + 10 * number
+        name = f"X1A0001060123_20261123{at // 60:02d}{at % 60:02d}00_{number:04d}.mp4"
+        (day / name).write_bytes(os.urandom(3000 + number))
+        ended = datetime(
+            2026, 11, 23, at // 60, at % 60 + 5, tzinfo=UTC
+        ).timestamp()  # as FAT's digits are read
+        os.utime(day / name, (ended, ended))
+    (folder / "LOG.TXT").write_bytes(b"POWER ON")
+    return folder
+
+
+def dock_once(station: Station, folder: Path) -> BayStatus:
+    control = station.plug("a", directory=str(folder))
+    tile = station.wait_tile(*END)
+    control.unlink()
+    station.wait_tile(S.EMPTY)
+    return tile
+
+
+def test_the_statement_names_everything_on_the_medium_and_what_its_numbers_lack(
+    station: Station, tmp_path: Path
+) -> None:
+    folder = enforcement(tmp_path / "card", 1, 2, 5)
+    (folder / "System Volume Information").mkdir()
+    (folder / "System Volume Information/WPSettings.dat").write_bytes(b"junk")
+    (folder / "DCIM/link.mp4").symlink_to("/etc/shadow")
+    profile = find_profile(load_profiles(), "enforcement-storage")
+    profile = profile.model_copy(update={"sequence": SimpleNamespace(per="day", start=1, wrap=9999)})
+    condition = Condition(battery_percent=31, firmware="V2.07", acts=(Act("unlock", changed=True),))
+    listing = Medium(folder, "mass_storage", Identity("USB7", "0483", "5720"), Presence("card")).list()
+    recorder = Described(listing, profile, condition)
+    here = Circumstance(Origin.DOCK, 3, identity_by=IdentityBy.UNLOCK)
+    tile = Tile(3)
+    outcome = Offload(station.line, recorder, profile, here, tile, Event()).run()
+    listing.close()
+    assert set(outcome.failures) == {"DCIM/link.mp4"}
+    assert (tile.status.battery_percent, tile.status.firmware) == (31, "V2.07")
+
+    told = statement(station)
+    ids = {row.shown_path: row.id for row in recordings(station)}
+    first, after, before = (next(i for path, i in ids.items() if f"_{n:04d}." in path) for n in (1, 2, 5))
+    assert told["counts"] == {"taken": 4, "refused": 1, "left_out": 1}
+    assert {row["id"] for row in told["files"] if row["fate"] == "taken"} == set(ids.values())
+    assert [row for row in told["files"] if row["fate"] != "taken"] == [
+        {"fate": "refused", "path": "DCIM/link.mp4", "reason": "symlink"},
+        {"fate": "left_out", "path": "System Volume Information/WPSettings.dat", "size": 4},
+    ]
+    assert told["found_on"] == {
+        "recorder_serial": "X1A0001", "usb": "0483:5720", "label": "", "profile": profile.id,
+        "transport": "mass_storage",
+    }  # fmt: skip
+    assert (told["identity_by"], told["holder"], told["holder_by"]) == ("unlock", "060123", "names")
+    assert told["condition"]["acts"] == [{"command": "unlock", "changed": True}]
+    assert told["untouched"] == {"method": "write_counter", "sectors_written": 0, "holds": True}
+    assert told["number_gaps"] == [
+        {"series": "2026-11-23", "first": 3, "last": 4, "after": after, "before": before}
+    ]
+    assert [(gap["after"], gap["before"], gap["seconds"]) for gap in told["time_gaps"]] == [
+        (first, after, 300),
+        (after, before, 1500),
+    ]
+    (leaf,) = [leaf for leaf in leaves(station) if leaf.type == "session"]
+    assert leaf.facts["statement"] == {
+        "listed": 6, "omitted": 2, "damaged": 0, "number_gaps": 1, "time_gaps": 2, "pages": 0,
+    }  # fmt: skip
+
+
+def test_files_with_a_receipt_are_not_read_again_except_a_sample(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "LEAST", 2)
+    folder = enforcement(tmp_path / "card", *range(1, 8))
+    station.start_dockd()
+    for _ in range(2):
+        assert dock_once(station, folder).state is S.SEALED
+    told = statement(station, 2)
+    assert told["sample"] == {"known": 8, "read": 3, "differs": False}
+    assert told["counts"] == {"compared": 3, "not_reread": 5}
+    receipts = {row.id: row.entry_index for row in recordings(station)}
+    assert {row["id"]: row["receipt"] for row in told["files"]} == receipts
+    assert sum(ingested(station.vault).values()) == 8
+
+
+def test_one_sampled_file_that_differs_means_that_everything_is_copied(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "LEAST", 1)
+    folder = enforcement(tmp_path / "card", *range(1, 8))
+    station.start_dockd()
+    dock_once(station, folder)
+    for film in sorted(folder.rglob("*.*")):
+        times = film.stat()
+        film.write_bytes(os.urandom(times.st_size))
+        os.utime(film, ns=(times.st_atime_ns, times.st_mtime_ns))
+    last = max((folder / "DCIM").rglob("*.mp4"))
+    control = station.plug("a", directory=str(folder), bytes_per_second=30_000)
+    wait_until(lambda: station.tile().files_done >= 2, station.tile)
+    control.unlink()
+    station.wait_tile(S.INTERRUPTED, S.SEALED)
+    assert dock_once(station, folder).state is S.SEALED
+    sealed = ingested(station.vault)
+    assert sum(sealed.values()) == 16, "the decision stood although the recorder was pulled in between"
+    assert sealed[sha256_hex(last.read_bytes())] == 1
+    assert statement(station, 2)["session"] == sessions(station)[1].id
+
+
+def test_a_damaged_file_is_said_again_when_it_is_docked_again_and_not_sealed_twice(
+    station: Station, tmp_path: Path
+) -> None:
+    station.start_dockd()
+    card = camera(tmp_path / "card", A=os.urandom(5000), B=os.urandom(300_000))
+    with failing_card(card, "B.MP4", 150_000) as root:
+        for turn in (1, 2):
+            control = station.plug("a", directory=str(root))
+            tile = station.wait_tile(*END)
+            assert tile.state is S.PARTIAL
+            assert tile.message is not None
+            assert tile.message.code == "ingest.files_damaged"
+            assert tile.message.parameters == {"damaged": 1, "total": 2}
+            control.unlink()
+            station.wait_tile(S.EMPTY)
+            assert statement(station, turn)["counts"]["damaged"] == 1
+    assert sum(ingested(station.vault).values()) == 2
+
+
+def test_a_statement_of_many_pages_is_on_the_log_and_the_vault_verifies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest.statement, "INLINE_BYTES", 200)
+    monkeypatch.setattr(ingest.statement, "PAGE_BYTES", 300)
+    permits = founding.PERMITS | {"dockd": ["ingest", "session", "statement"]}
+    monkeypatch.setattr(founding, "PERMITS", permits)
+    (tmp_path / "station/run").mkdir(parents=True)
+    founding.initialise(tmp_path / "station/vault", tmp_path / "station/keys", PASSPHRASE)
+    station = Station.open(tmp_path / "station")
+    station.db.create_tables()
+    station.start_vaultd()
+    station.start_dockd()
+    assert dock_once(station, enforcement(tmp_path / "card", *range(1, 8))).state is S.SEALED
+    told = statement(station)
+    assert told["counts"]["taken"] == 8
+    assert {row["id"] for row in told["files"]} >= {row.id for row in recordings(station)}
+    pages = [leaf for leaf in leaves(station) if leaf.type == "statement"]
+    assert len(pages) > 2
+    assert {leaf.about for leaf in pages} == {(sessions(station)[0].id,)}
+    station.stop()
+    report = verify_vault(station.vault.path, station.vault.verifier)
+    assert report.failures == []
+
+
+def test_flagged_files_are_copied_first_then_short_then_long(station: Station, tmp_path: Path) -> None:
+    folder = camera(tmp_path / "card", A=bytes(90_000), B=bytes(10), C=bytes(5000), D=bytes(70_000))
+    listing = Medium(folder, "hand", Identity(serial="S1"), Presence("card")).list()
+    profile = FOLDER.model_copy(update={"priority": SimpleNamespace(flagged=(".*/[AD].MP4",))})
+    recorder = Described(listing, profile, Condition())
+    pulled = Offload(station.line, recorder, profile, Circumstance(Origin.DOCK, 1), Tile(1), Event())
+    assert [one.file.name for one in pulled.plan.files] == ["D.MP4", "A.MP4", "B.MP4", "C.MP4"]
+    listing.close()

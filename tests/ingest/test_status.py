@@ -22,7 +22,7 @@ def test_what_the_board_writes_is_what_the_console_reads(tmp_path: Path) -> None
     raw = json.loads((tmp_path / "run/dock.json").read_bytes())
     assert raw["bays"][0] == {
         "number": 1, "state": "empty", "files_done": 0, "files_total": 0, "bytes_done": 0, "bytes_total": 0,
-        "bytes_per_second": 0,
+        "bytes_per_second": 0, "flagged_done": 0, "flagged_total": 0,
     }  # fmt: skip
 
 

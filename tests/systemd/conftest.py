@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SYSTEMD = ROOT / "systemd"
 PROGRAMS = (
     "/opt/sealdock/.venv/bin/sealdock", "/bin/sh", "/usr/bin/unshare", "/usr/bin/umount",
-    "/usr/bin/mkdir", "/usr/bin/rmdir", "/usr/sbin/blockdev",
+    "/usr/bin/mkdir", "/usr/bin/rmdir", "/usr/bin/rm", "/usr/sbin/blockdev",
 )  # fmt: skip
 
 
@@ -23,9 +23,9 @@ def station_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree("/usr/lib/systemd/system", root / "usr/lib/systemd/system", symlinks=True)
     units = root / "etc/systemd/system"
     units.mkdir(parents=True)
-    for unit in [*SYSTEMD.glob("*.service"), *SYSTEMD.glob("*.target")]:
+    for unit in [*SYSTEMD.glob("*.service"), *SYSTEMD.glob("*.target"), *SYSTEMD.glob("*.socket")]:
         shutil.copy(unit, units)
-    for program in PROGRAMS:
+    for program in (*PROGRAMS, "/opt/sealdock/.venv/bin/python"):
         path = root / program.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("#!/bin/sh\n", encoding="ascii")

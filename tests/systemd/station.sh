@@ -9,7 +9,7 @@ cd /opt/sealdock/systemd || exit
 
 install -m 0644 sysusers.d/sealdock.conf /usr/lib/sysusers.d/
 install -m 0644 tmpfiles.d/sealdock.conf /usr/lib/tmpfiles.d/
-install -m 0644 ./*.service ./*.target /etc/systemd/system/
+install -m 0644 ./*.service ./*.socket ./*.target /etc/systemd/system/
 systemd-sysusers && systemd-tmpfiles --create sealdock.conf
 install -m 0640 -g sealdock /station/sealdock.toml /etc/sealdock/sealdock.toml
 echo 'a passphrase for one minute' >/root/passphrase

@@ -45,10 +45,12 @@ def unit_options(kind: str) -> str:
     """What the unit gives to mount -o, with the dock's user by number."""
     unit = (SYSTEMD / "sealdock-card@.service").read_text(encoding="utf-8")
     given = re.search(r"exec mount .* -o (\S+) /dev/%I", unit)
-    names = re.search(rf"{kind}\) names=(\S+) ;;", unit)
+    own = re.search(r"own=(\S+);", unit)
+    names = re.search(rf"{kind}\) more=\$own,(\S+) ;;", unit)
     assert given is not None
+    assert own is not None
     assert names is not None
-    return given[1].replace("$names", names[1]).replace("sealdock-dockd", str(NOBODY))
+    return given[1].replace("$more", f"{own[1]},{names[1]}").replace("sealdock-dockd", str(NOBODY))
 
 
 @contextmanager

@@ -12,8 +12,10 @@ import pytest
 
 from .conftest import SYSTEMD
 
-PORT = "devices/pci0000:00/0000:00:14.0/usb2/2-3"
+ROOT_HUB = "devices/pci0000:00/0000:00:14.0/usb2"
+PORT = f"{ROOT_HUB}/2-3"
 DISK = f"{PORT}/2-3:1.0/host6/target6:0:0/6:0:0:0/block/sdb"
+LINE = f"{PORT}/2-3:1.1/ttyUSB0/tty/ttyUSB0"
 INSIDE_ROOT = """
 set -e
 mount --make-rprivate /
@@ -56,8 +58,12 @@ class Udev:
             f'SUBSYSTEM=="block", ENV{{ID_FS_USAGE}}="filesystem", ENV{{ID_FS_TYPE}}="{fs_type}"\n',
             encoding="ascii",
         )
-        self.said = self._run(PORT, DISK, f"{DISK}/sdb1")
-        last = self.said.split(f"== {DISK}/sdb1\n")[1]
+        self.said = self._run(ROOT_HUB, PORT, DISK, f"{DISK}/sdb1", LINE)
+        return self.of(f"{DISK}/sdb1")
+
+    def of(self, device: str) -> dict[str, str]:
+        """What the event of one device says."""
+        last = self.said.split(f"== {device}\n")[1].split("\n== ")[0]
         return dict(line.split("=", 1) for line in last.splitlines() if re.fullmatch(r"[A-Z_0-9]+=.*", line))
 
     def _run(self, *devices: str) -> str:
@@ -75,10 +81,14 @@ class Udev:
 def udev(tmp_path: Path) -> Udev:
     for folder in ("sys", "run", "rules", "dev", "etc/sealdock"):
         (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "etc/group").write_text("sealdock-dockd:x:990:\n", encoding="ascii")
+    (tmp_path / "etc/nsswitch.conf").write_text("group: files\n", encoding="ascii")
     (tmp_path / "rules/70-sealdock.rules").write_bytes((SYSTEMD / "70-sealdock.rules").read_bytes())
     made = Udev(tmp_path)
     made.device("devices/pci0000:00/0000:00:14.0", "pci")
-    made.device("devices/pci0000:00/0000:00:14.0/usb2", "usb", "DEVTYPE=usb_device\n")
+    made.device(ROOT_HUB, "usb", "DEVTYPE=usb_device\nMAJOR=189\nMINOR=128\nDEVNAME=bus/usb/002/001\n")
+    (tmp_path / "sys" / ROOT_HUB / "speed").write_text("5000\n", encoding="ascii")
+    (tmp_path / "sys" / ROOT_HUB / "interface_authorized_default").write_text("1\n", encoding="ascii")
     made.device(PORT, "usb", "DEVTYPE=usb_device\nMAJOR=189\nMINOR=133\nDEVNAME=bus/usb/002/006\n")
     made.device(f"{PORT}/2-3:1.0", "usb", "DEVTYPE=usb_interface\n")
     made.device(f"{PORT}/2-3:1.0/host6", "scsi", "DEVTYPE=scsi_host\n")
@@ -87,11 +97,14 @@ def udev(tmp_path: Path) -> Udev:
     made.device(DISK, "block", "DEVTYPE=disk\nMAJOR=8\nMINOR=16\nDEVNAME=sdb\n")
     made.device(f"{DISK}/sdb1", "block", "DEVTYPE=partition\nMAJOR=8\nMINOR=17\nDEVNAME=sdb1\n")
     (tmp_path / "sys" / DISK / "sdb1" / "partition").write_text("1\n", encoding="ascii")
+    made.device(f"{PORT}/2-3:1.1", "usb", "DEVTYPE=usb_interface\n")
+    made.device(f"{PORT}/2-3:1.1/ttyUSB0", "usb-serial")
+    made.device(LINE, "tty", "MAJOR=188\nMINOR=0\nDEVNAME=ttyUSB0\n")
     made.settings('[[dock.bays]]\nnumber = 1\npath = "pci-0000:00:14.0-usb-0:3"\n')
     return made
 
 
-@pytest.mark.parametrize("fs_type", ["vfat", "exfat"])
+@pytest.mark.parametrize("fs_type", ["vfat", "exfat", "ext4"])
 def test_a_card_in_a_mapped_bay_asks_for_its_mount_unit(udev: Udev, fs_type: str) -> None:
     found = udev.properties(fs_type)
     assert found["SYSTEMD_WANTS"] == "sealdock-card@sdb1.service"
@@ -116,7 +129,7 @@ def test_a_card_in_any_other_port_is_left_alone(udev: Udev, settings: str) -> No
     assert "UDISKS_IGNORE" not in found
 
 
-@pytest.mark.parametrize("fs_type", ["ext4", "ntfs", "btrfs", "iso9660"])
+@pytest.mark.parametrize("fs_type", ["ntfs", "btrfs", "iso9660"])
 def test_a_file_system_that_no_recorder_uses_is_kept_from_desktops_and_not_mounted(
     udev: Udev, fs_type: str
 ) -> None:
@@ -139,3 +152,46 @@ def test_that_check_would_notice_a_mistake(udev: Udev) -> None:
         rule.write('SUBSYSTEM=="block", ENV{X}=="1", TAGG+="sealdock-bay"\n')
     udev.properties()
     assert re.search(r"70-sealdock\.rules:\d+ .*TAGG", udev.said)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ('[[dock.bays]]\nnumber = 1\npath = "pci-0000:00:14.0-usbv3-0:3"\n', True),
+        ('[[dock.bays]]\nnumber = 1\npath = "x"\nalso = ["pci-0000:00:14.0-usbv3-0:3"]\n', True),
+        ('[[dock.bays]]\nnumber = 1\npath = "pci-0000:00:14.0-usbv2-0:3"\n', False),
+        ('[[dock.bays]]\nnumber = 1\npath = "pci-0000:00:14.0-usbv3-0:31"\n', False),
+    ],
+)
+def test_a_bay_that_names_the_bus_speed_is_that_socket_and_not_the_other(
+    udev: Udev, settings: str, *, expected: bool
+) -> None:
+    udev.settings(settings)
+    found = udev.properties()
+    assert ("SYSTEMD_WANTS" in found) is expected
+
+
+def default_of(udev: Udev) -> str:
+    return (
+        (udev.place / "sys" / ROOT_HUB / "interface_authorized_default").read_text(encoding="ascii").strip()
+    )
+
+
+def test_the_controller_of_a_bay_lets_no_new_interface_in_by_itself(udev: Udev) -> None:
+    udev.properties()
+    assert default_of(udev) == "0"
+
+
+@pytest.mark.parametrize("settings", ["", '[[dock.bays]]\nnumber = 1\npath = "pci-0000:00:1a.0-usb-0:3"\n'])
+def test_a_controller_without_bays_is_left_as_it_is(udev: Udev, settings: str) -> None:
+    udev.settings(settings)
+    udev.properties()
+    assert default_of(udev) == "1"
+
+
+def test_the_disk_is_set_read_only_as_it_comes_and_a_line_belongs_to_the_dock(udev: Udev) -> None:
+    udev.properties()
+    runs = re.findall(r"(?:RUN.*|run: ').*blockdev --setro (\S+?)'?$", udev.said, re.MULTILINE)
+    assert {"/dev/sdb", "/dev/sdb1"} <= set(runs) or "blockdev --setro" in udev.said
+    line = udev.of(LINE)
+    assert line["ID_MM_DEVICE_IGNORE"] == "1"

@@ -19,7 +19,7 @@ SERVICES = [f"sealdock-{name}.service" for name in PROCESSES]
 MOST_EXPOSED = {
     "keyd": 0.3,
     "vaultd": 0.9,
-    "dockd": 1.1,
+    "dockd": 1.2,  # serial lines and cameras
     "worker": 2.0,
     "console": 1.2,
     "anchord": 1.2,
@@ -108,12 +108,16 @@ def test_only_the_console_and_the_asker_of_outsiders_reach_a_network() -> None:
     assert alone == {"keyd", "vaultd", "worker", "sealer"}
 
 
-def test_only_the_worker_may_make_namespaces_and_open_a_device() -> None:
+def test_only_the_worker_makes_namespaces_and_only_it_and_the_dock_open_devices() -> None:
+    devices = {
+        "worker": ["/dev/fuse", "rw"],
+        "dockd": ["char-ttyUSB", "rw", "char-ttyACM", "rw", "char-usb_device", "rw"],
+    }
     for name in PROCESSES:
         unit = directives(f"sealdock-{name}.service")
         assert (unit["RestrictNamespaces"] != ["yes"]) == (name == "worker")
-        assert (unit["DeviceAllow"] == ["/dev/fuse", "rw"]) == (name == "worker")
-        assert (unit["PrivateDevices"] != ["yes"]) == (name == "worker")
+        assert unit["DeviceAllow"] == devices.get(name, [])
+        assert (unit["PrivateDevices"] != ["yes"]) == (name in devices)
 
 
 def test_the_card_is_mounted_where_dockd_looks_and_as_closed_as_can_be() -> None:

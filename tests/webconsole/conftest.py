@@ -18,6 +18,7 @@ from support.root import opener
 
 import casework.projection
 from casework.permission import Role
+from core import guessable
 from core.clock import new_id, utc_now
 from core.db import Database
 from core.settings import Settings
@@ -39,7 +40,6 @@ from vault.vaultd import Vaultd
 from webconsole.app import create_app
 from webconsole.auth import account as accounts
 from webconsole.auth import cookie, session
-from webconsole.auth import password as passwords
 from webconsole.auth.account import Account
 from webconsole.context import ConsoleContext
 from webconsole.routes import BLUEPRINTS
@@ -93,8 +93,8 @@ def _quiet_log() -> Iterator[None]:
 @pytest.fixture
 def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """Argon2id at its least cost, for tests that are not about its cost."""
-    monkeypatch.setattr(passwords, "MEMORY_KIB", 64)
-    monkeypatch.setattr(passwords, "PASSES", 1)
+    monkeypatch.setattr(guessable, "MEMORY_KIB", 64)
+    monkeypatch.setattr(guessable, "PASSES", 1)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from sqlalchemy import select, text, update
 
 from casework.permission import Role
+from core import guessable
 from core.clock import utc_now
 from vault.formats.entry import Leaf
 from vault.log.outbox import AppliedEntry, OutboxRow
@@ -160,7 +161,7 @@ def test_the_old_session_ends_at_sign_in(house: House) -> None:
 
 def test_a_weaker_hash_is_renewed_at_sign_in(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     account = house.account("wang", Role.CUSTODIAN)
-    monkeypatch.setattr(passwords, "MEMORY_KIB", 128)
+    monkeypatch.setattr(guessable, "MEMORY_KIB", 128)
     sign_in.sign_in(house.context, "wang", house.password, HERE)
     with house.db.reading() as work:
         assert "m=128" in work.get_one(Account, account.id).password_hash

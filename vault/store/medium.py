@@ -29,13 +29,13 @@ from vault.formats.age import sealed_size
 PAGE = 4096  # O_DIRECT alignment that every disk and file system here accepts
 PIECE = (
     256 * 1024
-)  # plaintext read, hashed, sealed and hashed again before the next: stays in the second-level cache
+)  # plaintext read, hashed, sealed and hashed again before the next: stays in the nearer cache
 SEALED_PIECE = sealed_size(PIECE)
 PLAIN_ROOM = 4 * PIECE  # plaintext that a sealed room takes; larger writes are no faster
 SEALED_ROOM = -(-sealed_size(PLAIN_ROOM) // PAGE) * PAGE + PAGE  # and a carried tail of less than one page
 PLAIN_BUFFERS = 2  # of a lane: one held back for the last-chunk mark, one being filled
 SEALED_BUFFERS = 3  # of a lane: one being filled, one being written, one between
-LANE_BYTES = PLAIN_BUFFERS * PIECE + SEALED_BUFFERS * SEALED_ROOM  # 8 lanes in the default 64 MiB
+LANE_BYTES = PLAIN_BUFFERS * PIECE + SEALED_BUFFERS * SEALED_ROOM  # 18 lanes in the default 64 MiB
 _READ_BACK_ROOM = 2 * 1024 * 1024
 _BAD_MEDIUM = frozenset({errno.EIO, errno.EBADMSG, errno.ENODATA, errno.EREMOTEIO, errno.EUCLEAN})
 _F_SETSIG = 10  # linux/fcntl.h; the module has no name for it

@@ -6,18 +6,30 @@ comes as the sentence in the reader's language; its code and parameters stay ins
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify, render_template, request
 from flask_babel import gettext
+from markupsafe import Markup
+from sqlalchemy import select
 
+from casework.kept import keep
+from casework.scan import NotOnPaperError, pieces
+from casework.window import Outsiders
 from core.canonical import Json, encode
 from core.digest import sha256_hex
 from ingest.status import BayStatus, TileState, read_status
+from vault.error import VaultError
+from vault.log.index import EntryRow
+from webconsole.api import dock_officer
 from webconsole.context import console
+from webconsole.display.kiosk import checks
+from webconsole.display.tile import silent_tile, tile
 from webconsole.display.wording import silence
 from webconsole.gate import public
 from webconsole.i18n import current_locale, sentence_of
+from webconsole.qr import svg_qr
 
 blueprint = Blueprint("dock_api", __name__, url_prefix="/api")
+blueprint.register_blueprint(dock_officer.blueprint)
 INSIDE = {"message", "file", "session_id"}  # what footage is called is nothing for a corridor
 
 
@@ -32,6 +44,38 @@ def show_dock() -> Response:
     response.vary.update(("Cookie", "Accept-Language"))
     response.make_conditional(request)
     return response
+
+
+@blueprint.get("/dock/bays/<int:number>")
+@public
+def show_bay(number: int) -> Response:
+    """One bay's sheet: what to do, the pre-shift check, and the receipt as a code once it is sealed."""
+    settings = console().settings
+    status = read_status(settings.run / "dock.json")
+    bay = next((bay for bay in status.bays if bay.number == number), BayStatus(number=number))
+    shown = silent_tile(number) if status.is_stale else tile(bay, settings.station.timezone)
+    bay = BayStatus(number=number) if status.is_stale else bay
+    codes, index = _receipt(bay)
+    html = render_template("dock/bay.html", bay=bay, tile=shown, checks=checks(bay), codes=codes, index=index)
+    return jsonify({"html": html})
+
+
+def _receipt(bay: BayStatus) -> tuple[list[Markup], int | None]:
+    """The session's receipt as codes to scan, and its place in the log; nothing before it is sealed."""
+    if bay.state is not TileState.SEALED or not bay.session_id:
+        return [], None
+    with console().db.reading() as session:
+        index = session.scalar(select(EntryRow.index).where(EntryRow.id == bay.session_id))
+    if index is None:
+        return [], None
+    try:
+        kept = keep(console().reader, Outsiders.of(console().settings.anchor), index)
+        return [svg_qr(piece.decode()) for piece in pieces(kept.on_paper.raw())], index
+    except (
+        VaultError,
+        NotOnPaperError,
+    ):  # the receipt is in the vault; a sheet without its code says its number
+        return [], index
 
 
 def board() -> Json:

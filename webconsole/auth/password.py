@@ -1,31 +1,17 @@
-"""Passwords: Argon2id (RFC 9106) in PHC strings, so that the cost can grow without a migration.
+"""Passwords: which are fit to guard evidence, and how they are kept (core.guessable).
 
-Cost: 64 MiB, 2 passes, 1 lane: about 110 ms on the reference station. Two derivations run at once, so that
-a storm of sign-ins takes 128 MiB and not the machine. An unknown username costs the same as a known one.
+An unknown username costs the same as a known one.
 """
 
 from __future__ import annotations
 
-import os
 import unicodedata
-from functools import cache
-from threading import BoundedSemaphore
 
-from cryptography.exceptions import InvalidKey
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-
+from core import guessable
 from core.errors import Exit, SealdockError
 
-MEMORY_KIB = 64 * 1024  # RFC 9106 section 4, second recommended option, is 64 MiB
-PASSES = 2
-LANES = 1
-SALT_BYTES = 16
-HASH_BYTES = 32
 MIN_LENGTH = 10  # characters; NIST SP 800-63B-4 asks for length, not for character classes
 MAX_BYTES = 1024
-AT_ONCE = 2
-
-_turn = BoundedSemaphore(AT_ONCE)
 
 
 class WeakPasswordError(SealdockError):
@@ -50,34 +36,17 @@ def check_strength(password: str, username: str) -> str:
 
 def hash_password(password: str) -> str:
     """A PHC string with a fresh salt."""
-    with _turn:
-        return _argon2id(MEMORY_KIB, PASSES).derive_phc_encoded(_bytes(password))
+    return guessable.phc(_bytes(password))
 
 
 def matches(password: str, phc: str) -> bool:
     """Whether the password is right; an empty `phc` (nobody, or none set) costs the same and is wrong."""
-    with _turn:
-        try:
-            Argon2id.verify_phc_encoded(_bytes(password), phc or _nobody(MEMORY_KIB, PASSES))
-        except InvalidKey:
-            return False
-    return bool(phc)
+    return guessable.is_it(_bytes(password), phc)
 
 
 def is_outdated(phc: str) -> bool:
     """Whether the hash was made with another cost than today's."""
-    return f"$m={MEMORY_KIB},t={PASSES},p={LANES}$" not in phc
-
-
-def _argon2id(memory_kib: int, passes: int) -> Argon2id:
-    return Argon2id(
-        salt=os.urandom(SALT_BYTES), length=HASH_BYTES, iterations=passes, lanes=LANES, memory_cost=memory_kib
-    )
-
-
-@cache
-def _nobody(memory_kib: int, passes: int) -> str:
-    return _argon2id(memory_kib, passes).derive_phc_encoded(os.urandom(HASH_BYTES))
+    return guessable.is_outdated(phc)
 
 
 def _normal(password: str) -> str:

@@ -144,6 +144,7 @@ def _what(line: CustodyLine) -> str:
     words = {
         "ingest": gettext("Taken over and sealed"),
         "session": gettext("Docking session ended"),
+        "statement": gettext("Page of an omission statement"),
         "derive": gettext("Prepared for viewing"),
         "link": gettext("Linked to a case"),
         "view": gettext("Looked at"),

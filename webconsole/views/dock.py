@@ -1,90 +1,88 @@
 """The dock board: one tile a bay, readable from two metres, public because it shows no footage.
 
-Every word of a tile is made here in the reader's language and polled as it stands; the script only moves it
-in. States, words and marks are those of the house's table and nowhere else. Whether a recorder may be taken
-is said by exactly one of them, `sealed`.
+Every word of a tile is made on the server in the reader's language and polled as it stands; the script only
+moves it in. Invariant: a tile is never green on old news. Each answer says in `X-Dock-Age-Ms` how old its news
+is, also when it says that nothing moved, and the page stops believing it by its own watch.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_skeleton
-from flask import Blueprint, Response, jsonify, request
-from flask_babel import gettext, ngettext
+from flask import Blueprint, Response, current_app, request
 
+from core.canonical import Json
 from core.clock import utc_now
 from core.digest import sha256_hex
-from core.errors import SealdockError, all_errors
-from ingest.status import BayStatus, Message, TileState, read_status
+from ingest.status import STALE_S, BayStatus, DockStatus, read_status
 from webconsole.context import console
-from webconsole.display.wording import silence
+from webconsole.display.night import Night
+from webconsole.display.tile import ANSWERS, Answer, Tile, answer_words, silent_tile, tile
 from webconsole.gate import public
-from webconsole.i18n import current_locale, time_left
+from webconsole.i18n import current_locale
 from webconsole.page import render
 
 blueprint = Blueprint("dock", __name__)
 SIZES = ((4, "huge"), (8, "large"), (24, "medium"))  # most bays of each size of tile; more are small
-BREAKS = (
-    "\uff0c",
-    "\uff1a",
-    ", ",
-    ": ",
-)  # comma and colon of both scripts: where a tile's sentence goes on in its second line
-
-TONES = {
-    TileState.EMPTY: ("quiet", "circle-dashed"),
-    TileState.RECOGNISING: ("working", "scan-search"),
-    TileState.COPYING: ("working", "download"),
-    TileState.VERIFYING: ("working", "seal-half"),
-    TileState.SEALED: ("safe", "seal-closed"),
-    TileState.CLEARING: ("working", "eraser"),
-    TileState.PARTIAL: ("person", "triangle-alert"),
-    TileState.INTERRUPTED: ("person", "unplug"),
-    TileState.UNKNOWN: ("person", "circle-help"),
-    TileState.FAULT: ("fault", "octagon-alert"),
-}
-COUNTING = frozenset({TileState.COPYING, TileState.VERIFYING, TileState.CLEARING})
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One bay, ready to be written into the page."""
-
-    number: str
-    state: str
-    tone: str
-    mark: str
-    lead: str
-    advice: str
-    name: str
-    officer: str
-    next: str
-    files: str
-    left: str
-    permille: int
-    shows_bar: bool
-    label: str
+COLUMNS = (
+    (1, 1), (2, 2), (3, 3), (4, 2), (6, 3), (8, 4), (12, 4), (15, 5), (20, 5),
+    (24, 6), (30, 6), (35, 7), (48, 8), (70, 10),
+)  # fmt: skip
+MOST_COLUMNS = 11
+AGE_HEADER = "X-Dock-Age-Ms"
+MARKS = {answer: mark for answer, mark in ANSWERS.values() if mark != "answer-fault"}
 
 
 @dataclass(frozen=True)
 class Board:
-    """The whole board; `size` is how large its tiles can be."""
+    """The whole board at one moment."""
 
     bays: tuple[Tile, ...]
-    size: str
     is_stale: bool
     zone: str
     clock: str
     date: str
+    is_night: bool
+    age_ms: int
+
+    @property
+    def size(self) -> str:
+        """How large its tiles can be."""
+        return next((size for most, size in SIZES if len(self.bays) <= most), "small")
+
+    @property
+    def columns(self) -> int:
+        """How many tiles stand beside each other on a wide screen."""
+        return next((columns for most, columns in COLUMNS if len(self.bays) <= most), MOST_COLUMNS)
+
+    @property
+    def rows(self) -> int:
+        """How many rows that makes; on an upright screen they are the columns."""
+        return -(-len(self.bays) // self.columns) if self.bays else 1
+
+    @property
+    def summary(self) -> list[dict[str, str]]:
+        """How many bays have which answer, the one that needs a person first."""
+        count = Counter(bay.answer for bay in self.bays)
+        return [
+            {"answer": answer.value, "count": str(count[answer.value]),
+             "words": answer_words(answer), "mark": MARKS[answer]}
+            for answer in (Answer.HELP, Answer.STAY, Answer.SAFE)
+        ]  # fmt: skip
 
 
 @blueprint.get("/dock")
 @public
 def show() -> Response:
     """The board as a page that keeps itself true."""
-    return render("dock/board.html", board=board())
+    return render(
+        "dock/board.html", board=board(), blank=tile(BayStatus(number=0)), silent=vars(silent_tile(0)),
+        stale_ms=int(STALE_S * 1000),
+    )  # fmt: skip
 
 
 @blueprint.get("/dock/tiles")
@@ -92,9 +90,11 @@ def show() -> Response:
 def tiles() -> Response:
     """The board in the reader's words; 304 while nothing moved."""
     now = board()
-    response = jsonify({"bays": [asdict(bay) for bay in now.bays], "is_stale": now.is_stale})
+    response = current_app.response_class(current_app.json.dumps(_spoken(now)), mimetype="application/json")
     response.set_etag(sha256_hex(response.get_data())[:32])
     response.headers["Cache-Control"] = "private, no-cache"
+    response.headers[AGE_HEADER] = str(now.age_ms)
+    response.vary.update(("Cookie", "Accept-Language"))
     response.make_conditional(request)
     return response
 
@@ -103,108 +103,44 @@ def board() -> Board:
     """What the bays are doing now; every bay of the settings has a tile, spoken of or not."""
     settings = console().settings
     status = read_status(settings.run / "dock.json")
-    spoken = {bay.number: bay for bay in status.bays}
-    numbers = sorted({bay.number for bay in settings.dock.bays} | {n for n in spoken if n}) + [
-        n for n in spoken if not n
-    ]
-    here = utc_now().astimezone(ZoneInfo(settings.station.timezone))
-    said = (spoken.get(number, BayStatus(number=number)) for number in numbers)
+    zone = settings.station.timezone
+    here = utc_now().astimezone(ZoneInfo(zone))
     return Board(
-        bays=tuple(silent_tile(bay.number) if status.is_stale else tile(bay) for bay in said),
-        size=next((size for most, size in SIZES if len(numbers) <= most), "small"),
+        bays=tuple(_tiles(status, {bay.number for bay in settings.dock.bays}, zone)),
         is_stale=status.is_stale,
-        zone=settings.station.timezone,
+        zone=zone,
         clock=f"{here:%H:%M}",
-        date=format_skeleton("MMMEd", here, locale=current_locale()),
+        date=_day(here),
+        is_night=Night.of(settings.dock).holds(here),
+        age_ms=_age_ms(status),
     )
 
 
-def tile(bay: BayStatus) -> Tile:
-    """One bay in the reader's words."""
-    tone, mark = TONES[bay.state]
-    words = _words(bay)
-    lead, advice = _split(words)
-    number = str(bay.number or "+")
-    return Tile(
-        number=number,
-        state=bay.state.value,
-        tone=tone,
-        mark=mark,
-        lead=lead,
-        advice=advice,
-        name=bay.officer_name or bay.officer_number or bay.recorder_serial or "",
-        officer=(bay.officer_number or "") if bay.officer_name else "",
-        next=_next_step(bay),
-        files=_files(bay),
-        left=time_left(bay.seconds_left) if bay.state in COUNTING else "",
-        permille=round(1000 * bay.bytes_done / bay.bytes_total) if bay.bytes_total else 0,
-        shows_bar=bay.state in COUNTING,
-        label=gettext("Bay %(number)s: %(words)s.", number=number, words=words),
-    )
+def _tiles(status: DockStatus, mapped: set[int], zone: str) -> list[Tile]:
+    """In the order of their numbers; what is outside the bays comes last."""
+    spoken = {bay.number: bay for bay in status.bays}
+    numbers = sorted(mapped | {n for n in spoken if n}) + [n for n in spoken if not n]
+    if status.is_stale:
+        return [silent_tile(number) for number in numbers]
+    return [tile(spoken.get(number) or BayStatus(number=number), zone) for number in numbers]
 
 
-def silent_tile(number: int) -> Tile:
-    """A bay of which nothing is known any more: whatever was said of it last, nobody may rely on it."""
-    unknown = tile(BayStatus(number=number, state=TileState.UNKNOWN))
-    words = silence()
-    lead, advice = _split(words)
-    return replace(
-        unknown,
-        lead=lead,
-        advice=advice,
-        next=gettext("The dock does not answer. Leave the recorder where it is."),
-        label=gettext("Bay %(number)s: %(words)s.", number=unknown.number, words=words),
-    )
+def _age_ms(status: DockStatus) -> int:
+    """How old the news is; news from a clock ahead of ours is as new as any."""
+    longest = int(STALE_S * 1000) + 1
+    return longest if status.is_stale else min(longest, max(0, round(status.age_s * 1000)))
 
 
-def _words(bay: BayStatus) -> str:
-    words = {
-        TileState.EMPTY: gettext("Empty"),
-        TileState.RECOGNISING: gettext("Recognising"),
-        TileState.COPYING: gettext("Copying, do not remove"),
-        TileState.VERIFYING: gettext("Verifying and sealing, do not remove"),
-        TileState.SEALED: gettext("Sealed, safe to remove"),
-        TileState.CLEARING: gettext("Clearing the card, do not remove"),
-        TileState.PARTIAL: gettext("Some files not taken, ask a custodian"),
-        TileState.INTERRUPTED: gettext("Interrupted, put it back to continue"),
-        TileState.UNKNOWN: gettext("Unregistered device"),
-        TileState.FAULT: gettext("Fault: ask a custodian"),
+def _day(here: datetime) -> str:
+    return str(format_skeleton("MMMEd", here, locale=current_locale()))
+
+
+def _spoken(now: Board) -> Json:
+    return {
+        "bays": [vars(bay) for bay in now.bays],
+        "is_stale": now.is_stale,
+        "is_night": now.is_night,
+        "clock": now.clock,
+        "date": now.date,
+        "summary": now.summary,
     }
-    return str(words[bay.state])
-
-
-def _split(words: str) -> tuple[str, str]:
-    for mark in BREAKS:
-        lead, found, advice = words.partition(mark)
-        if found:
-            return lead + mark.strip(), advice
-    return words, ""
-
-
-def _files(bay: BayStatus) -> str:
-    if not bay.files_total:
-        return ""
-    if bay.state in COUNTING:
-        return str(gettext("%(done)s of %(total)s files", done=bay.files_done, total=bay.files_total))
-    return str(ngettext("%(num)s file", "%(num)s files", bay.files_total))
-
-
-def _next_step(bay: BayStatus) -> str:
-    if bay.message is not None:
-        return _sentence(bay.message)
-    if bay.state is TileState.UNKNOWN:
-        return str(gettext("Ask a custodian to register it. Nothing was read from it."))
-    return ""
-
-
-def _sentence(message: Message) -> str:
-    """The error that the dock named, in the reader's language; its bare code where no class is known here."""
-    known: dict[str, type[SealdockError]] = {error.code: error for error in all_errors()}
-    error = known.get(message.code)
-    if error is None:
-        return message.code
-    translated: str = gettext(error.sentence)
-    try:
-        return translated.format(**message.parameters)
-    except (KeyError, IndexError):
-        return translated

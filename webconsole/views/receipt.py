@@ -11,6 +11,7 @@ from casework.recording import Recording
 from casework.window import Outsiders
 from webconsole.context import console
 from webconsole.display.paper import House, linked_frame, receipt_sheet
+from webconsole.display.stated import with_statement
 from webconsole.errors import NotFoundError
 from webconsole.gate import permits
 from webconsole.i18n import current_locale
@@ -56,6 +57,7 @@ def session_sheet(recording_id: str) -> Response:
     with console().db.reading() as session:
         kept = _kept(session_entry(session, recording.id))
         listed = session_recordings(session, kept.leaf)
+        kept = with_statement(session, kept, current_locale())
     return _sheet(kept, recording, listed)
 
 

@@ -13,8 +13,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from casework.exhibit import link_many
-from casework.people import Officer, RecorderAsset
+from casework.people import Officer
 from casework.permission import Permission
+from casework.recorder_asset import RecorderAsset
 from casework.recording import RecordingFilter, RecordingPage, list_recordings
 from core.errors import SealdockError
 from webconsole import playback

@@ -45,6 +45,12 @@ def upgrade() -> None:
         batch_op.create_index("ix_actor_name_account_at", ["account_id", "at"], unique=False)
 
     op.create_table(
+        "badge_salt",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("salt", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_badge_salt")),
+    )
+    op.create_table(
         "case_file",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("number", sa.String(), nullable=False),
@@ -125,6 +131,44 @@ def upgrade() -> None:
     with op.batch_alter_table("disclosure", schema=None) as batch_op:
         batch_op.create_index("ix_disclosure_at", ["at"], unique=False)
         batch_op.create_index("ix_disclosure_case", ["case_id", "at"], unique=False)
+
+    op.create_table(
+        "dock_claim",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("session_id", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("officer_id", sa.String(), nullable=True),
+        sa.Column("officer_number", sa.String(), nullable=True),
+        sa.Column("means", sa.String(), nullable=False),
+        sa.Column("said", sa.String(), nullable=False),
+        sa.Column("note", sa.String(), nullable=False),
+        sa.Column("case_id", sa.String(), nullable=True),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dock_claim")),
+    )
+    with op.batch_alter_table("dock_claim", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_dock_claim_officer_number"), ["officer_number"], unique=False)
+        batch_op.create_index("ix_dock_claim_session", ["session_id", "at"], unique=False)
+
+    op.create_table(
+        "docked_session",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("recorder_id", sa.String(), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("bay", sa.Integer(), nullable=True),
+        sa.Column("profile", sa.String(), nullable=False),
+        sa.Column("transport", sa.String(), nullable=False),
+        sa.Column("firmware", sa.String(), nullable=False),
+        sa.Column("officer_number", sa.String(), nullable=True),
+        sa.Column("files", sa.Integer(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("outcome", sa.String(), nullable=False),
+        sa.Column("battery_percent", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_docked_session")),
+    )
+    with op.batch_alter_table("docked_session", schema=None) as batch_op:
+        batch_op.create_index("ix_docked_session_firmware", ["firmware", "at"], unique=False)
+        batch_op.create_index("ix_docked_session_recorder", ["recorder_id", "at"], unique=False)
 
     op.create_table(
         "docking_session",
@@ -270,13 +314,30 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("unit_id", sa.String(), nullable=True),
         sa.Column("certificate_number", sa.String(), nullable=False),
+        sa.Column("certificate_valid_from", sa.Date(), nullable=True),
         sa.Column("certificate_valid_until", sa.Date(), nullable=True),
+        sa.Column("certificate_begins_at", UtcDateTime(), nullable=True),
+        sa.Column("certificate_ends_at", UtcDateTime(), nullable=True),
+        sa.Column("badge_since", UtcDateTime(), nullable=True),
+        sa.Column("pin_since", UtcDateTime(), nullable=True),
         sa.Column("version", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_officer")),
     )
     with op.batch_alter_table("officer", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_officer_certificate_valid_until"), ["certificate_valid_until"], unique=False
+        )
         batch_op.create_index(batch_op.f("ix_officer_number"), ["number"], unique=False)
 
+    op.create_table(
+        "officer_credential",
+        sa.Column("officer_id", sa.String(), nullable=False),
+        sa.Column("badge_digest", sa.String(), nullable=True),
+        sa.Column("pin", sa.String(), nullable=True),
+        sa.Column("changed_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("officer_id", name=op.f("pk_officer_credential")),
+        sa.UniqueConstraint("badge_digest", name=op.f("uq_officer_credential_badge_digest")),
+    )
     op.create_table(
         "outbox",
         sa.Column("seq", sa.Integer(), nullable=False),
@@ -309,12 +370,44 @@ def upgrade() -> None:
         sa.Column("serial", sa.String(), nullable=False),
         sa.Column("model", sa.String(), nullable=False),
         sa.Column("officer_id", sa.String(), nullable=True),
+        sa.Column("card_serial", sa.String(), nullable=False),
+        sa.Column("battery_serial", sa.String(), nullable=False),
+        sa.Column("is_registered", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("state_at", UtcDateTime(), nullable=True),
+        sa.Column("holder_id", sa.String(), nullable=True),
+        sa.Column("shift_ends_at", UtcDateTime(), nullable=True),
+        sa.Column("firmware", sa.String(), nullable=False),
+        sa.Column("profile", sa.String(), nullable=False),
+        sa.Column("docked_at", UtcDateTime(), nullable=True),
+        sa.Column("bay", sa.Integer(), nullable=True),
         sa.Column("version", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_recorder_asset")),
     )
     with op.batch_alter_table("recorder_asset", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_recorder_asset_holder_id"), ["holder_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_recorder_asset_officer_id"), ["officer_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_recorder_asset_serial"), ["serial"], unique=False)
+        batch_op.create_index("ix_recorder_asset_state_due", ["state", "shift_ends_at"], unique=False)
+
+    op.create_table(
+        "recorder_event",
+        sa.Column("entry_id", sa.String(), nullable=False),
+        sa.Column("recorder_id", sa.String(), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("event", sa.String(), nullable=False),
+        sa.Column("officer_id", sa.String(), nullable=True),
+        sa.Column("officer_number", sa.String(), nullable=True),
+        sa.Column("purpose", sa.String(), nullable=False),
+        sa.Column("means", sa.String(), nullable=False),
+        sa.Column("shift_ends_at", UtcDateTime(), nullable=True),
+        sa.Column("actor", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("entry_id", name=op.f("pk_recorder_event")),
+    )
+    with op.batch_alter_table("recorder_event", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_recorder_event_recorder_at", ["recorder_id", "at", "entry_id"], unique=False
+        )
 
     op.create_table(
         "recording",
@@ -350,6 +443,12 @@ def upgrade() -> None:
         batch_op.create_index("ix_recording_session", ["session_id", "id"], unique=False)
 
     op.create_table(
+        "session_statement",
+        sa.Column("session_id", sa.String(), nullable=False),
+        sa.Column("head", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("session_id", name=op.f("pk_session_statement")),
+    )
+    op.create_table(
         "state_history",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("machine", sa.String(), nullable=False),
@@ -363,6 +462,16 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("state_history", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_state_history_subject_id"), ["subject_id"], unique=False)
+
+    op.create_table(
+        "statement_page",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("session_id", sa.String(), nullable=False),
+        sa.Column("lists", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_statement_page")),
+    )
+    with op.batch_alter_table("statement_page", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_statement_page_session_id"), ["session_id"], unique=False)
 
     op.create_table(
         "throttle",
@@ -488,10 +597,15 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_throttle_last_at"))
 
     op.drop_table("throttle")
+    with op.batch_alter_table("statement_page", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_statement_page_session_id"))
+
+    op.drop_table("statement_page")
     with op.batch_alter_table("state_history", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_state_history_subject_id"))
 
     op.drop_table("state_history")
+    op.drop_table("session_statement")
     with op.batch_alter_table("recording", schema=None) as batch_op:
         batch_op.drop_index("ix_recording_session")
         batch_op.drop_index("ix_recording_recorder")
@@ -501,9 +615,15 @@ def downgrade() -> None:
         batch_op.drop_index("ix_recording_happened")
 
     op.drop_table("recording")
+    with op.batch_alter_table("recorder_event", schema=None) as batch_op:
+        batch_op.drop_index("ix_recorder_event_recorder_at")
+
+    op.drop_table("recorder_event")
     with op.batch_alter_table("recorder_asset", schema=None) as batch_op:
+        batch_op.drop_index("ix_recorder_asset_state_due")
         batch_op.drop_index(batch_op.f("ix_recorder_asset_serial"))
         batch_op.drop_index(batch_op.f("ix_recorder_asset_officer_id"))
+        batch_op.drop_index(batch_op.f("ix_recorder_asset_holder_id"))
 
     op.drop_table("recorder_asset")
     op.drop_table("receipt")
@@ -511,8 +631,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_outbox_waiting")
 
     op.drop_table("outbox")
+    op.drop_table("officer_credential")
     with op.batch_alter_table("officer", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_officer_number"))
+        batch_op.drop_index(batch_op.f("ix_officer_certificate_valid_until"))
 
     op.drop_table("officer")
     op.drop_table("media_facts")
@@ -550,6 +672,16 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_docking_session_recorder_serial"))
 
     op.drop_table("docking_session")
+    with op.batch_alter_table("docked_session", schema=None) as batch_op:
+        batch_op.drop_index("ix_docked_session_recorder")
+        batch_op.drop_index("ix_docked_session_firmware")
+
+    op.drop_table("docked_session")
+    with op.batch_alter_table("dock_claim", schema=None) as batch_op:
+        batch_op.drop_index("ix_dock_claim_session")
+        batch_op.drop_index(batch_op.f("ix_dock_claim_officer_number"))
+
+    op.drop_table("dock_claim")
     with op.batch_alter_table("disclosure", schema=None) as batch_op:
         batch_op.drop_index("ix_disclosure_case")
         batch_op.drop_index("ix_disclosure_at")
@@ -571,6 +703,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_case_file_number"))
 
     op.drop_table("case_file")
+    op.drop_table("badge_salt")
     with op.batch_alter_table("actor_name", schema=None) as batch_op:
         batch_op.drop_index("ix_actor_name_account_at")
 

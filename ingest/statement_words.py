@@ -1,0 +1,132 @@
+"""The omission statement as sentences, for a page or a slip: one English template and its parameters each.
+
+Invariants: a template is chosen by the statement's codes and by nothing else; the words are "found on a recorder" and
+never "recorded by"; a code that is not known here is shown as it is and not passed over. The console translates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from core.canonical import Json
+from ingest.statement import Fate, HolderBy, IdentityBy
+
+FOUND = "Found on recorder {serial} ({transport}, profile {profile})."
+FOUND_NAMELESS = "Found on a recorder that says no serial number ({transport}, profile {profile})."
+CLOCK = "The recorder's clock was {offset_s} s off, within {uncertainty_s} s."
+CLOCK_UNKNOWN = "The recorder's clock could not be read: its drift is unknown."
+UNTOUCHED = "The dock wrote nothing to the recorder ({method})."
+TOUCHED = "That the dock wrote nothing to the recorder could not be shown ({method})."
+UNMEASURED = "Whether anything was written to the recorder was not measured."
+SAMPLE = "{read} of {known} files that have a receipt were read again, at random, and are equal."
+DIFFERS = "A file that has a receipt differed from it: all {known} such files were copied again."
+NUMBER_GAP = "Numbers {first} to {last} are on no file ({series})."
+TIME_GAP = "No footage from {from} to {until} ({seconds} s)."
+TIME_GAP_OPEN = (
+    "At most {seconds} s without footage before {until}; the end of the recording before is unknown."
+)
+SPLIT = "{count} files are parts of one recording."
+ACT = "Command sent to the recorder: {command}."
+ACT_CHANGED = "Command sent to the recorder that changed its state: {command}."
+FATES = {
+    Fate.TAKEN: "{count} files taken.",
+    Fate.DAMAGED: "{count} files damaged: they could only be read in part.",
+    Fate.COMPARED: "{count} files have a receipt; read again and equal.",
+    Fate.NOT_REREAD: "{count} files not re-read, see their receipts.",
+    Fate.LEFT_OUT: "{count} files left out by the profile: no footage.",
+    Fate.REFUSED: "{count} entries refused: no files that can be taken.",
+    Fate.UNREADABLE: "{count} files could not be read.",
+    Fate.NO_LONGER_THERE: "{count} files are no longer on the recorder.",
+    Fate.NOT_TAKEN: "{count} files not taken for another reason.",
+}
+IDENTITIES = {
+    IdentityBy.UNLOCK: "Identity: the recorder answered the unlocking.",
+    IdentityBy.USB: "Identity: claimed by USB.",
+    IdentityBy.NAMES: "Identity: claimed by the names of its files.",
+    IdentityBy.HAND: "Identity: named by hand.",
+    IdentityBy.SENT_IN: "Identity: sent in.",
+    IdentityBy.NONE: "Identity: not known.",
+}
+HOLDERS = {
+    HolderBy.BADGE: "Holder {holder}: shown by badge.",
+    HolderBy.PIN: "Holder {holder}: shown by PIN.",
+    HolderBy.TYPED: "Holder {holder}: typed.",
+    HolderBy.NAMES: "Holder {holder}: claimed by the names of the files.",
+    HolderBy.LEDGER: "Holder {holder}: by the issue ledger.",
+    HolderBy.NONE: "Holder: not known.",
+}
+OTHER = "{code}: {count}."  # a code of a later version
+LISTED = 40  # gaps of each kind; the statement has them all
+
+
+def templates() -> tuple[str, ...]:
+    """Every template, for the catalogues of translations."""
+    plain = (
+        FOUND, FOUND_NAMELESS, CLOCK, CLOCK_UNKNOWN, UNTOUCHED, TOUCHED, UNMEASURED, SAMPLE, DIFFERS, NUMBER_GAP,
+        TIME_GAP, TIME_GAP_OPEN, SPLIT, ACT, ACT_CHANGED, OTHER,
+    )  # fmt: skip
+    return (*plain, *FATES.values(), *IDENTITIES.values(), *HOLDERS.values())
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One template and what goes into it."""
+
+    template: str
+    parameters: Json
+
+    def __str__(self) -> str:
+        return self.template.format(**self.parameters)
+
+
+def sentences(statement: Json) -> Iterator[Sentence]:
+    """What a statement says (whole or its head), in the order of a page."""
+    found = statement["found_on"]
+    serial = found["recorder_serial"]
+    names = {"serial": serial, "transport": found["transport"], "profile": found["profile"]}
+    yield Sentence(FOUND if serial else FOUND_NAMELESS, names)
+    yield _by(IDENTITIES, statement["identity_by"], {})
+    yield _by(HOLDERS, statement["holder_by"], {"holder": statement["holder"] or "-"})
+    yield from _condition(statement)
+    for fate, count in sorted(statement["counts"].items()):
+        yield _by(FATES, fate, {"count": count})
+    sample = statement["sample"]
+    if sample["read"]:
+        yield Sentence(DIFFERS if sample["differs"] else SAMPLE, sample)
+    yield from _missing(statement)
+
+
+def _condition(statement: Json) -> Iterator[Sentence]:
+    condition, untouched = statement["condition"], statement.get("untouched")
+    clock = condition["clock"]
+    if isinstance(clock, dict):
+        yield Sentence(
+            CLOCK, {name: clock[f"{name[:-2]}_ms"] / 1000 for name in ("offset_s", "uncertainty_s")}
+        )
+    else:
+        yield Sentence(CLOCK_UNKNOWN, {})
+    if untouched is None:
+        yield Sentence(UNMEASURED, {})
+    else:
+        yield Sentence(UNTOUCHED if untouched["holds"] else TOUCHED, {"method": untouched["method"]})
+    for act in condition.get("acts", ()):
+        yield Sentence(ACT_CHANGED if act["changed"] else ACT, {"command": act["command"]})
+
+
+def _missing(statement: Json) -> Iterator[Sentence]:
+    for gap in statement.get("number_gaps", ())[:LISTED]:
+        yield Sentence(NUMBER_GAP, {name: gap[name] for name in ("first", "last", "series")})
+    for gap in statement.get("time_gaps", ())[:LISTED]:
+        yield Sentence(TIME_GAP if "from" in gap else TIME_GAP_OPEN, gap)
+    for split in statement.get("split", ())[:LISTED]:
+        yield Sentence(SPLIT, {"count": split["count"]})
+
+
+def _by(
+    table: dict[Fate, str] | dict[IdentityBy, str] | dict[HolderBy, str], code: str, told: Json
+) -> Sentence:
+    template = {str(one): text for one, text in table.items()}.get(code)
+    if template is None:
+        return Sentence(OTHER, {"code": code, "count": told.get("count", "")})
+    return Sentence(template, told)

@@ -1,0 +1,54 @@
+"""A scene for test_bay.py: `sealdock bay map` while somebody plugs things in, over the real pyudev (umockdev).
+
+Run by `umockdev-wrapper` with the settings file and the answers as arguments; prints what the command said.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from threading import Event, Thread
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "devices"))
+
+from click.testing import CliRunner
+from gate_scene import ROOT_HUB, device
+from umockdev_scene import Bed
+
+from devices.port_watch import PortWatch
+from sealdock.command.bay import bay
+
+GIVEN_UP_S = 20.0
+
+
+def main() -> None:
+    settings, answers = Path(sys.argv[1]), sys.argv[2]
+    bed, waiting = Bed(), Event()
+    bed.add(ROOT_HUB)
+    bed.add(device("1-9", 9, "030101"))  # plugged in all along: no answer to the question
+    plain_drain = PortWatch.drain
+
+    def drain(watch: PortWatch) -> None:  # the wizard is about to ask: the hand may plug
+        plain_drain(watch)
+        waiting.set()
+
+    PortWatch.drain = drain  # type: ignore[method-assign]
+
+    def hand() -> None:
+        for name, number, interface in (("1-4", 4, "090000"), ("1-4.1", 5, "080650"), ("1-4.2", 6, "ff0000")):
+            if interface != "090000":
+                waiting.wait(GIVEN_UP_S)
+                waiting.clear()
+                time.sleep(0.2)
+            bed.add(device(name, number, interface))
+
+    plugging = Thread(target=hand)
+    plugging.start()
+    done = CliRunner().invoke(bay, ["map", "--timeout", "5"], input=answers.replace("|", "\n"), obj=settings)
+    plugging.join()
+    listed = CliRunner().invoke(bay, ["list"], obj=settings)
+    sys.stdout.write(f"{done.output}\nexit {done.exit_code} {done.exception!r}\n{listed.output}")
+
+
+main()

@@ -1,0 +1,92 @@
+"""Memory cards as image files: one partition, formatted and filled by the guest's own kernel.
+
+The films on them are real ones, made long enough by a `free` box of random bytes (ISO/IEC 14496-12, 8.1.2) that a
+cable can be pulled while one is read.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import Path
+
+from support.footage import clip
+from vm.machine import Machine
+from vm.place import LabError
+
+SECTOR_BYTES = 512
+FIRST_SECTOR = 2048
+SLACK_BYTES = 80 << 20  # a FAT32 volume has at least 65,525 clusters
+Tree = Mapping[str, bytes]
+MakeCard = Callable[[str, "FileSystem", Tree], Path]  # a card by its name, in the tests' own directory
+
+
+class FileSystem(Enum):
+    """What recorders format their cards with: the partition's type in the table, and who makes it."""
+
+    FAT32 = (0x0C, "mkfs.vfat -F 32 -n", "vfat")
+    EXFAT = (0x07, "mkfs.exfat -L", "exfat")
+
+
+def film(size: int = 0) -> bytes:
+    """A film of at least `size` bytes that no other call gives."""
+    content = clip("h264").read_bytes()
+    filling = os.urandom(max(16, size - len(content) - 8))
+    return content + struct.pack(">I4s", len(filling) + 8, b"free") + filling
+
+
+def enforcement(serial: str, officer: str, films: list[bytes]) -> dict[str, bytes]:
+    """The layout of a 执法记录仪: a folder a day; serial, officer, start and part in the name."""
+    name = "20261123/{serial}{officer}_2026112308{minute:02d}00_{part:04d}.mp4"
+    return {
+        name.format(serial=serial, officer=officer, minute=part, part=part): content
+        for part, content in enumerate(films, 1)
+    }
+
+
+def dcim(films: list[bytes]) -> dict[str, bytes]:
+    """The layout of a plain camera."""
+    return {f"DCIM/100MEDIA/MOV_{number:04d}.MP4": content for number, content in enumerate(films, 1)}
+
+
+def make_card(machine: Machine, image: Path, kind: FileSystem, tree: Tree, label: str = "CARD") -> Path:
+    """Write `image`, with `tree` on it, through a machine in which nothing else is plugged."""
+    sectors = (sum(map(len, tree.values())) + SLACK_BYTES) // SECTOR_BYTES
+    with image.open("wb") as blank:
+        blank.write(_partition_table(kind, sectors))
+        blank.truncate((FIRST_SECTOR + sectors) * SECTOR_BYTES)
+    for path, content in tree.items():
+        target = machine.plan.hand / "card" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    _, make, driver = kind.value
+    machine.usb.storage("filled", "15", image)
+    try:
+        machine.guest.until("test -b /dev/sda1 && udevadm settle")
+        machine.guest.run(
+            f"{make} {label} /dev/sda1 && mount -t {driver} /dev/sda1 /mnt && cp -r /hand/card/. /mnt/ && "
+            "umount /mnt && rm -r /hand/card",
+            within_s=120,
+        )
+    finally:
+        machine.usb.pull("filled")
+    return image
+
+
+def sectors_of(image: Path, content: bytes, at: int, count: int) -> list[int]:
+    """The `count` sectors of the medium that hold `content` from byte `at`. Raises LabError."""
+    with image.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as medium:
+        found = medium.find(content[at : at + 4 * SECTOR_BYTES])
+    if found < 0:
+        raise LabError(f"{image.name} does not hold those bytes in one piece")
+    return [found // SECTOR_BYTES + number for number in range(count)]
+
+
+def _partition_table(kind: FileSystem, sectors: int) -> bytes:
+    """A master boot record with one partition, as cameras write it; addresses by sector only."""
+    beyond = b"\xfe\xff\xff"  # cylinders, heads and sectors that say: look at the sector number
+    entry = struct.pack("<B3sB3sII", 0, beyond, kind.value[0], beyond, FIRST_SECTOR, sectors)
+    return bytes(440) + os.urandom(4) + bytes(2) + entry + bytes(48) + b"\x55\xaa"

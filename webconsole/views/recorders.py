@@ -1,0 +1,328 @@
+"""Recorders for the custodian: which there are, where each is, what is overdue, and the ledger of each (D35, D64)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, Response, request, url_for
+from flask_babel import gettext, ngettext
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from casework.certificate import refusal
+from casework.issue import DOCK_WITHIN_HOURS, PURPOSE_LIMIT, hand_back, hand_out, overdue
+from casework.officer import Means, named
+from casework.people import Officer, find, officers
+from casework.permission import Permission
+from casework.recorder import (
+    MODEL_LIMIT,
+    NOTE_LIMIT,
+    PAGE_SIZE,
+    RecorderFacts,
+    RecorderFilter,
+    care,
+    change_recorder,
+    list_recorders,
+    register_recorder,
+)
+from casework.recorder_asset import RecorderAsset
+from casework.recorder_event import CARE, RecorderState
+from core.clock import utc_now
+from core.errors import SealdockError
+from webconsole.context import console
+from webconsole.display import equipment, wording
+from webconsole.display.recorder_page import recorder_page
+from webconsole.forms.field import Form
+from webconsole.gate import current_account, permits
+from webconsole.i18n import sentence
+from webconsole.page import leave_notice, redirect_to, render
+
+blueprint = Blueprint("recorders", __name__, url_prefix="/recorders")
+SERIAL_LIMIT = 64
+FIRMWARE_LIMIT = 64
+HOUR_S = 3600
+
+
+@dataclass(frozen=True)
+class RecorderLine:
+    """A recorder on the list."""
+
+    recorder: RecorderAsset
+    mark: equipment.Mark
+    holder: Officer | None
+    late: str  # how long it is overdue, in words; empty when it is not
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One page of the register."""
+
+    lines: list[RecorderLine]
+    late: int  # how many are overdue, shown or not
+    words: str
+    state: str
+    firmware: str
+    choices: wording.Choices
+    is_narrowed: bool
+    is_later_page: bool
+    first_url: str
+    next_url: str | None
+
+
+@blueprint.get("")
+@permits(Permission.RECORDER_VIEW)
+def show() -> Response:
+    """The register, what is overdue first."""
+    form, now = Form(request.args), utc_now()
+    words, state = form.text("q", limit=200, required=False), form.typed("state")
+    firmware = form.text("firmware", limit=FIRMWARE_LIMIT, required=False)
+    after = form.text("after", limit=SERIAL_LIMIT, required=False)
+    wanted = _wanted(words, state, firmware, now)
+    with console().db.reading() as session:
+        late = {each.recorder.id: each.late for each in overdue(session, now)}
+        found = list_recorders(session, wanted, after=after, limit=PAGE_SIZE + 1)
+        first = [] if after else _overdue_first(session, wanted, late, now)
+        lines = _lines(session, [*first, *(one for one in found[:PAGE_SIZE] if one.id not in late)], late)
+    given: dict[str, Any] = {
+        name: value for name, value in (("q", words), ("state", state), ("firmware", firmware)) if value
+    }
+    last = found[PAGE_SIZE - 1].serial if len(found) > PAGE_SIZE else None
+    listing = Listing(
+        lines=lines, late=len(late), words=words, state=state, firmware=firmware, choices=_choices(),
+        is_narrowed=bool(given), is_later_page=bool(after), first_url=url_for(".show", **given),
+        next_url=url_for(".show", **given, after=last) if last else None,
+    )  # fmt: skip
+    return render("recorders/list.html", listing=listing)
+
+
+@blueprint.get("/register")
+@permits(Permission.RECORDER_MANAGE)
+def register_form() -> Response:
+    """The form for a new recorder."""
+    return _form(Form(request.args))
+
+
+@blueprint.post("/register")
+@permits(Permission.RECORDER_MANAGE)
+def register() -> Response:
+    """Enter a recorder in the register."""
+    form = Form(request.form)
+    try:
+        with console().db.writing() as session:
+            facts = _typed(session, form)
+            if form.mistakes:
+                return _form(form, status=422)
+            recorder_id = register_recorder(
+                session, console().submitter, current_account().id, facts.serial, facts.model, facts.officer_id,
+                facts.card_serial, facts.battery_serial,
+            )  # fmt: skip
+    except SealdockError as error:
+        return _form(form, refusal_words=sentence(error), status=422)
+    console().submitter.ring()
+    leave_notice("safe", gettext("Recorder %(serial)s is in the register.", serial=facts.serial))
+    return redirect_to(".recorder", recorder_id=recorder_id)
+
+
+@blueprint.get("/<ulid:recorder_id>")
+@permits(Permission.RECORDER_VIEW)
+def recorder(recorder_id: str) -> Response:
+    """One recorder: where it is, its ledger and sessions, and what may be done with it."""
+    return _page(recorder_id, Form(request.args))
+
+
+@blueprint.get("/<ulid:recorder_id>/change")
+@permits(Permission.RECORDER_MANAGE)
+def change_form(recorder_id: str) -> Response:
+    """The form with what the register says now; it registers a recorder that was only seen."""
+    with console().db.reading() as session:
+        return _form(Form(request.args), find(session, RecorderAsset, recorder_id))
+
+
+@blueprint.post("/<ulid:recorder_id>/change")
+@permits(Permission.RECORDER_MANAGE)
+def change(recorder_id: str) -> Response:
+    """Correct what the register says."""
+    form = Form(request.form)
+    with console().db.reading() as session:
+        before = find(session, RecorderAsset, recorder_id)
+    try:
+        with console().db.writing() as session:
+            facts = _typed(session, form)
+            if form.mistakes:
+                return _form(form, before, status=422)
+            version = form.identifier("version")
+            change_recorder(session, console().submitter, current_account().id, recorder_id, facts, version)
+    except SealdockError as error:
+        return _form(form, before, sentence(error), 422)
+    console().submitter.ring()
+    leave_notice(
+        "safe", gettext("What the register says of recorder %(serial)s was changed.", serial=facts.serial)
+    )
+    return redirect_to(".recorder", recorder_id=recorder_id)
+
+
+@blueprint.post("/<ulid:recorder_id>/hand-out")
+@permits(Permission.RECORDER_ISSUE)
+def give(recorder_id: str) -> Response:
+    """Hand the recorder to an officer; refused without a valid certificate (D15)."""
+    form = Form(request.form)
+    number, purpose = form.text("officer", limit=32), form.text("purpose", limit=PURPOSE_LIMIT)
+    ends_at = _moment(form, "shift_ends_at")
+    if form.mistakes:
+        return _page(recorder_id, form, status=422)
+    try:
+        with console().db.writing() as session:
+            holder, asset = named(session, number), find(session, RecorderAsset, recorder_id)
+            hand_out(
+                session, console().submitter, holder, asset.serial, purpose, utc_now(),
+                actor=current_account().id, means=Means.CUSTODIAN, shift_ends_at=ends_at,
+            )  # fmt: skip
+    except SealdockError as error:
+        return _page(recorder_id, form, sentence(error), 422)
+    console().submitter.ring()
+    leave_notice(
+        "safe",
+        gettext("Recorder %(serial)s was handed to %(name)s.", serial=asset.serial, name=holder.name),
+    )
+    return redirect_to(".recorder", recorder_id=recorder_id)
+
+
+@blueprint.post("/<ulid:recorder_id>/take-back")
+@permits(Permission.RECORDER_ISSUE)
+def take_back(recorder_id: str) -> Response:
+    """Take the recorder back by hand."""
+    form = Form(request.form)
+    note = form.text("note", limit=PURPOSE_LIMIT, required=False)
+    if form.mistakes:
+        return _page(recorder_id, form, status=422)
+    try:
+        with console().db.writing() as session:
+            asset = find(session, RecorderAsset, recorder_id)
+            hand_back(
+                session, console().submitter, asset.serial, utc_now(), actor=current_account().id, note=note
+            )
+    except SealdockError as error:
+        return _page(recorder_id, form, sentence(error), 422)
+    console().submitter.ring()
+    leave_notice("safe", gettext("Recorder %(serial)s is back.", serial=asset.serial))
+    return redirect_to(".recorder", recorder_id=recorder_id)
+
+
+@blueprint.post("/<ulid:recorder_id>/say")
+@permits(Permission.RECORDER_MANAGE)
+def say(recorder_id: str) -> Response:
+    """Say what befell the recorder: repair, loss, retirement and the way back."""
+    form = Form(request.form)
+    event, note = form.typed("event"), form.text("note", limit=NOTE_LIMIT, required=False)
+    if event not in CARE:
+        form.wrong("event", gettext("Please choose one of the list."))
+    if form.mistakes:
+        return _page(recorder_id, form, status=422)
+    try:
+        with console().db.writing() as session:
+            asset = find(session, RecorderAsset, recorder_id)
+            care(session, console().submitter, current_account().id, recorder_id, event, note)
+    except SealdockError as error:
+        return _page(recorder_id, form, sentence(error), 422)
+    console().submitter.ring()
+    leave_notice("safe", gettext("This was entered for recorder %(serial)s.", serial=asset.serial))
+    return redirect_to(".recorder", recorder_id=recorder_id)
+
+
+def _page(recorder_id: str, form: Form, refusal_words: str = "", status: int = 200) -> Response:
+    now = utc_now()
+    with console().db.reading() as session:
+        page = recorder_page(session, find(session, RecorderAsset, recorder_id), now)
+        able = [one for one in officers(session) if refusal(one, now) is None]
+    return render("recorders/show.html", status, page=page, form=form, refusal=refusal_words, able=able)
+
+
+def _form(
+    form: Form, before: RecorderAsset | None = None, refusal_words: str = "", status: int = 200
+) -> Response:
+    with console().db.reading() as session:
+        known = officers(session)
+        assigned = next((one.number for one in known if before and one.id == before.officer_id), "")
+    return render(
+        "recorders/form.html", status, form=form, before=before, assigned=assigned, known=known,
+        refusal=refusal_words,
+    )  # fmt: skip
+
+
+def _typed(session: Session, form: Form) -> RecorderFacts:
+    number = form.text("officer", limit=32, required=False)
+    return RecorderFacts(
+        serial=form.text("serial", limit=SERIAL_LIMIT),
+        model=form.text("model", limit=MODEL_LIMIT, required=False),
+        officer_id=named(session, number).id if number else None,
+        card_serial=form.text("card_serial", limit=SERIAL_LIMIT, required=False),
+        battery_serial=form.text("battery_serial", limit=SERIAL_LIMIT, required=False),
+    )
+
+
+def _moment(form: Form, name: str) -> datetime | None:
+    """A local date and time as the browser's field writes it; nothing stays nothing."""
+    raw = form.text(name, limit=32, required=False)
+    if not raw:
+        return None
+    try:
+        typed = datetime.fromisoformat(raw)
+    except ValueError:
+        form.wrong(name, gettext("Please enter a day and a time."))
+        return None
+    return typed.replace(tzinfo=ZoneInfo(console().settings.station.timezone))
+
+
+def _wanted(words: str, state: str, firmware: str, now: datetime) -> RecorderFilter:
+    return RecorderFilter(
+        words=words,
+        states=[RecorderState(state)] if state in set(RecorderState) else [],
+        is_registered=False if state == "seen" else None,
+        firmware=firmware,
+        overdue_before=_overdue_since(now) if state == "overdue" else None,
+    )
+
+
+def _overdue_first(
+    session: Session, wanted: RecorderFilter, late: dict[str, timedelta], now: datetime
+) -> list[RecorderAsset]:
+    """What is overdue and fits the filter, the longest first; later pages leave these out."""
+    found = list_recorders(session, replace(wanted, overdue_before=_overdue_since(now)), limit=len(late))
+    return sorted(found, key=lambda one: late.get(one.id, timedelta()), reverse=True)
+
+
+def _overdue_since(now: datetime) -> datetime:
+    return now - timedelta(hours=DOCK_WITHIN_HOURS)
+
+
+def _choices() -> wording.Choices:
+    return [
+        ("overdue", gettext("Overdue")),
+        ("seen", gettext("Seen, not registered")),
+        *equipment.states(),
+    ]
+
+
+def _lines(
+    session: Session, found: list[RecorderAsset], late: dict[str, timedelta]
+) -> list[RecorderLine]:  # fmt: skip
+    wanted = {one.holder_id for one in found if one.holder_id}
+    holders = {one.id: one for one in session.scalars(select(Officer).where(Officer.id.in_(wanted)))}
+    return [
+        RecorderLine(
+            one, equipment.state_mark(one.state), holders.get(one.holder_id or ""),
+            late_words(late[one.id]) if one.id in late else "",
+        )
+        for one in found
+    ]  # fmt: skip
+
+
+def late_words(late: timedelta) -> str:
+    """`Overdue by 3 hours`, or by days once it is more than two."""
+    hours = max(1, round(late.total_seconds() / HOUR_S))
+    if hours < 48:  # noqa: PLR2004  # two days are still said in hours
+        return str(ngettext("Overdue by %(num)s hour", "Overdue by %(num)s hours", hours))
+    return str(ngettext("Overdue by %(num)s day", "Overdue by %(num)s days", hours // 24))
