@@ -33,6 +33,8 @@ class ClaimKind(StrEnum):
 
     CASE = "case"
     GAP = "gap"
+    HOLDER = "holder"  # "I held it": footage whose holder nothing else says
+    DUTY = "duty"  # "it holds duty footage": of a recorder that the register does not answer for
 
 
 class GapReason(StrEnum):
@@ -49,7 +51,7 @@ class GapReason(StrEnum):
 class ClaimFacts(Facts):
     """An officer said something of a docking session."""
 
-    kind: Literal["case", "gap"]
+    kind: Literal["case", "gap", "holder", "duty"]
     session: Id
 
 
@@ -86,6 +88,23 @@ def excuse_gap(
     said = choice(reason, "reason", GapReason).value
     kept = text(note, "note", NOTE_LIMIT, required=said == GapReason.OTHER)
     return _submit(session, submitter, officer, session_id, ClaimKind.GAP, means, said, kept)
+
+
+def claim_holder(
+    session: Session, submitter: Submitter, officer: Officer, session_id: str, means: Means
+) -> str:  # fmt: skip
+    """The officer says that they held the recorder of a docking session; the entry's id."""
+    return _submit(session, submitter, officer, session_id, ClaimKind.HOLDER, means, officer.number, "")
+
+
+def claim_duty(
+    session: Session, submitter: Submitter, officer: Officer, question: str, means: Means
+) -> str:  # fmt: skip
+    """The officer says that the recorder a bay asks about holds duty footage; the entry's id.
+
+    `question` becomes the id of the first docking session that is begun with this answer.
+    """
+    return _submit(session, submitter, officer, question, ClaimKind.DUTY, means, "duty_footage", "")
 
 
 def claims(session: Session, session_ids: list[str]) -> list[DockClaim]:

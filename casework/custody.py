@@ -21,6 +21,7 @@ from casework.disclosure import Disclosure
 from casework.exhibit import CaseLink
 from casework.package.content import CustodyExtract, CustodyStatement
 from casework.people import ActorName
+from casework.quarantine import QuarantineDecision
 from casework.viewing import Rendition, Viewing
 from core.canonical import decode, encode
 from core.clock import parse_stamp, stamp
@@ -160,7 +161,7 @@ def _count(session: Session, query: Select[EntryRow]) -> int:
 
 
 def _lines(session: Session, placed: Sequence[_Placed]) -> list[CustodyLine]:
-    """The lines in words of the tables: names in one query and reasons in three, however many there are."""
+    """The lines in words of the tables: names in one query and reasons in four, however many there are."""
     leaves = [leaf for _, leaf in placed]
     reasons, names = _reasons(session, leaves), _names(session, leaves)
     return [
@@ -196,13 +197,18 @@ def _names(session: Session, leaves: Sequence[Leaf]) -> dict[str, str]:
 
 def _reasons(session: Session, leaves: Sequence[Leaf]) -> dict[str, str]:
     """The private reason of each entry that has one, by entry id."""
-    ids = {kind: [leaf.id for leaf in leaves if leaf.type == kind] for kind in ("view", "link", "export")}
+    ids = {
+        kind: [leaf.id for leaf in leaves if leaf.type == kind]
+        for kind in ("view", "link", "export", "quarantine")
+    }
     views = select(Viewing.entry_id, Viewing.purpose).where(Viewing.entry_id.in_(ids["view"]))
     links = select(CaseLink.entry_id, CaseLink.note).where(CaseLink.entry_id.in_(ids["link"]))
     exports = select(Disclosure.entry_id, Disclosure.purpose).where(Disclosure.entry_id.in_(ids["export"]))
-    return {
-        entry_id: reason for query in (views, links, exports) for entry_id, reason in session.execute(query)
-    }
+    decided = select(QuarantineDecision.id, QuarantineDecision.note).where(
+        QuarantineDecision.id.in_(ids["quarantine"])
+    )
+    every = (views, links, exports, decided)
+    return {entry_id: reason for query in every for entry_id, reason in session.execute(query)}
 
 
 def _waiting(session: Session, subject_id: str) -> list[Leaf]:

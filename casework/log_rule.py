@@ -14,6 +14,7 @@ from casework.case import Stage
 from casework.claim import ClaimFacts
 from casework.exhibit import LinkAction
 from casework.permission import Permission, Role
+from casework.quarantine import QuarantineFacts
 from casework.viewing import PurposeCode, Rendition
 from vault.formats.entry import Leaf
 from vault.log.outbox import RefusedError
@@ -103,6 +104,7 @@ SHAPES: dict[str, type[Facts]] = {
     "recorder": RecorderFacts,
     "issue": IssueFacts,
     "claim": ClaimFacts,
+    "quarantine": QuarantineFacts,
     "account": AccountFacts,
     "case": CaseFacts,
     "link": LinkFacts,
@@ -122,6 +124,8 @@ def register(rules: Rules) -> None:
     rules.on("link", _names_both)
     rules.on("account", _names_its_account)
     rules.on("issue", _recorder_was_registered)
+    rules.on("session", _duty_was_claimed)
+    rules.on("quarantine", _was_quarantined)
     for entry_type in ("link", "export"):
         rules.on(entry_type, _is_not_disposed_of)
 
@@ -157,6 +161,28 @@ def _recorder_was_registered(log: LogView, leaf: Leaf) -> None:
         raise RefusedError(why="it does not name its recorder")
     if not log.about(recorder_id, "recorder"):
         raise RefusedError(why=f"no recorder {recorder_id} was ever registered")
+
+
+def _duty_was_claimed(log: LogView, leaf: Leaf) -> None:
+    """Or a database alone could take in a recorder that the register does not answer for."""
+    claim = leaf.facts.get("quarantined")
+    if claim is None:
+        return
+    index = log.find(claim)
+    found = log.leaf(index) if index is not None else None
+    if found is None or found.type != "claim" or found.facts.get("kind") != "duty":
+        raise RefusedError(why="nobody claimed that the quarantined recorder holds duty footage")
+
+
+def _was_quarantined(log: LogView, leaf: Leaf) -> None:
+    """Or a decision would be of something that nobody asked about, or be hidden from whoever asks about it."""
+    session = leaf.facts["session"]
+    if session not in leaf.about:
+        raise RefusedError(why="it does not name its session")
+    index = log.find(session)
+    found = log.leaf(index) if index is not None else None
+    if found is None or found.type != "session" or not found.facts.get("quarantined"):
+        raise RefusedError(why=f"the session {session} is not on the log, or was not taken in quarantine")
 
 
 def _is_not_disposed_of(log: LogView, leaf: Leaf) -> None:

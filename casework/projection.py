@@ -10,6 +10,12 @@ from casework.docked import DockedSession, apply_session
 from casework.exhibit import CaseLink, Exhibit, apply_link
 from casework.issue import apply_issue
 from casework.people import ActorName, Officer, Unit, apply_account, apply_officer, apply_unit
+from casework.quarantine import (
+    QuarantineDecision,
+    QuarantinedSession,
+    apply_quarantine,
+    apply_quarantined,
+)
 from casework.recorder import apply_recorder
 from casework.recorder_asset import RecorderAsset
 from casework.recorder_event import RecorderEvent
@@ -25,6 +31,8 @@ def register(projections: Projections, zone: str) -> None:
     projections.on("recorder", apply_recorder)
     projections.on("issue", apply_issue)
     projections.on("session", apply_session)
+    projections.on("session", apply_quarantined)
+    projections.on("quarantine", apply_quarantine)
     projections.on("claim", apply_claim)
     projections.on("account", apply_account)
     projections.on("ingest", apply_ingest(zone))
@@ -35,4 +43,5 @@ def register(projections: Projections, zone: str) -> None:
     projections.owns(Unit, Officer, RecorderAsset, ActorName, Recording, CaseFile)
     projections.owns(CaseLink, Exhibit, Viewing, ViewedRecording, Disclosure, DisclosedRecording)
     projections.owns(RecorderEvent, DockedSession, DockClaim)
+    projections.owns(QuarantinedSession, QuarantineDecision)
     retention_projection.register(projections)

@@ -48,3 +48,13 @@ def ring(path: Path) -> None:
         caller.setblocking(False)
         with suppress(FileNotFoundError, ConnectionRefusedError, BlockingIOError):
             caller.sendto(b"!", str(path))
+
+
+def is_heard(path: Path) -> bool:
+    """Whether a process listens at `path` now; nothing is sent. One that may not be asked counts as not there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller:
+        try:
+            caller.connect(str(path))
+        except OSError:
+            return False
+    return True

@@ -11,7 +11,7 @@ import tomllib
 from datetime import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -63,6 +63,32 @@ class BaySettings(_Section):
     also: tuple[str, ...] = ()  # the same socket's path at another speed
 
 
+class LightSettings(_Section):
+    """Bay lights: the board alone (`screen`), or also a lamp on a GPIO line for each bay."""
+
+    driver: Literal["screen", "gpio"] = "screen"
+    chip: Path = Path("/dev/gpiochip0")
+    active_low: bool = False
+    lines: dict[int, int] = {}  # bay number: the line of the chip that its lamp hangs on
+
+    @model_validator(mode="after")
+    def _a_line_for_each_lamp(self) -> Self:
+        if self.driver == "gpio" and not self.lines:
+            raise ValueError('driver = "gpio" needs [dock.lights.lines]: bay = line')
+        if len(set(self.lines.values())) != len(self.lines) or any(line < 0 for line in self.lines.values()):
+            raise ValueError("each bay needs a line of its own, 0 or above")
+        return self
+
+
+class EraseSettings(_Section):
+    """What becomes of footage on a recorder once it is sealed (docs/operations/erase.md)."""
+
+    policy: Literal["keep", "erase"] = "keep"
+    grace_days: Annotated[int, Field(ge=0, le=3650)] = 30  # a file stays at least so long after its sealing
+    replicated: bool = True  # only what was proven in fixity.second_copy
+    witnessed: bool = True  # only what a time stamp or cosignature from outside covers
+
+
 class DockSettings(_Section):
     """The dock: bays, where udev mounts cards, and the directory that emulated recorders are plugged into."""
 
@@ -75,8 +101,18 @@ class DockSettings(_Section):
     attempts: Path | None = (
         None  # wrong passwords, noted so that no recorder is ever locked; default: in `state`
     )
+    unregistered: Literal["ask", "take"] = "ask"  # what becomes of a recorder that the register does not have
     night_from: time = time(22)  # in these hours the board is dark and silent
     night_until: time = time(6)
+    lights: LightSettings = LightSettings()
+    erase: EraseSettings = EraseSettings()
+
+    @model_validator(mode="after")
+    def _lamps_have_bays(self) -> Self:
+        strangers = sorted(self.lights.lines.keys() - {bay.number for bay in self.bays})
+        if strangers:
+            raise ValueError(f"lights.lines names bays that are not mapped: {strangers}")
+        return self
 
     @model_validator(mode="after")
     def _bays_are_distinct(self) -> Self:
@@ -190,6 +226,13 @@ class Settings(_Section):
     anchor: AnchorSettings = AnchorSettings()
     fixity: FixitySettings = FixitySettings()
     sealer: SealerSettings = SealerSettings()
+
+    @model_validator(mode="after")
+    def _a_copy_to_prove(self) -> Self:
+        erase = self.dock.erase
+        if erase.policy == "erase" and erase.replicated and self.fixity.second_copy is None:
+            raise ValueError("dock.erase.replicated needs fixity.second_copy; nothing would ever be erased")
+        return self
 
     @property
     def database_url(self) -> str:

@@ -1,8 +1,9 @@
 """A first profile for a device that nobody described: guessed from a capture, each guess with its reason.
 
 What the names prove is written down; what they only suggest is marked with LOOK for the person who knows the
-device. The draft excludes what every other profile requires, so that it cannot meet one of them on a device
-(`devices/match.py`). A draft that does not read back or does not recognise its own capture is never handed out.
+device. The draft excludes what every other profile requires, so that no device can fit both; a card with the marks
+of both is refused (`devices/match.py`). A draft that does not read back or does not recognise its own capture is never
+handed out.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
+
+from pydantic import ValidationError
 
 from devices.capture import Capture
 from devices.error import DeviceError
@@ -19,6 +22,7 @@ from devices.profile import Profile
 from devices.profile_table import PROBE, Match
 from devices.recorder import Medium
 from devices.shape import Family
+from devices.table import MAX_PATTERN
 
 LOOK = "# LOOK:"
 MARKS = re.compile(
@@ -52,7 +56,11 @@ def draft(seen: Capture, profile_id: str, others: Sequence[Profile], instead_of:
         raise NothingToDraftError(device=_device(seen), why="it holds no film, sound or picture")
     guesses = guesses_of(footage, seen.serial)
     text = "\n".join(_lines(seen, profile_id, guesses, media, others, instead_of))
-    profile = Profile.model_validate(tomllib.loads(text))
+    try:
+        profile = Profile.model_validate(tomllib.loads(text))
+    except ValidationError as cause:
+        why = f"its names make no profile ({cause.errors()[0]['msg']})"
+        raise NothingToDraftError(device=_device(seen), why=why) from cause
     if not matches(profile.match, seen.layout):
         why = "another profile requires what it shows; see `sealdock profile check --capture`"
         raise NothingToDraftError(device=_device(seen), why=why)
@@ -88,11 +96,12 @@ def _lines(
 def _match_lines(
     seen: Capture, guesses: Sequence[Guess], others: Sequence[Profile], instead_of: Sequence[str]
 ) -> Iterable[str]:
-    yield "# because every recording of the largest group has such a name"
-    if not re.search(r"\[0-9|\[A-Z", guesses[0].plain):
+    mark = _mark(guesses)
+    yield "# because every recording of the largest group has such a name, in these folders"
+    if not re.search(r"\[0-9|\[A-Z", mark):
         yield f"{LOOK} this is one fixed name; will the next card of this device show it too?"
     yield "[match]"
-    yield f"requires = [{_pattern(guesses[0].plain)}]"
+    yield f"requires = [{_pattern(mark)}]"
     if instead_of:
         yield f"instead_of = [{', '.join(map(_text, instead_of))}]"
     yield "# what the other profiles require: no device can fit this one and one of them"
@@ -100,6 +109,15 @@ def _match_lines(
     for pattern in _foreign(seen, others, instead_of):
         yield f"  {_pattern(pattern)},"
     yield "]"
+
+
+def _mark(guesses: Sequence[Guess]) -> str:
+    """The commonest form of name, in every folder it was seen in: a card may hold marked recordings and no others."""
+    name = guesses[0].plain.rpartition("/")[2]
+    alike = [one.plain.removeprefix("(?i)") for one in guesses if one.plain.rpartition("/")[2] == name]
+    while len(mark := f"(?i)(?:{'|'.join(alike)})") > MAX_PATTERN and len(alike) > 1:
+        alike.pop()
+    return mark if len(alike) > 1 else guesses[0].plain
 
 
 def _foreign(seen: Capture, others: Sequence[Profile], instead_of: Sequence[str]) -> list[str]:

@@ -33,6 +33,16 @@ class AmbiguousProfileError(DeviceError):
     )
 
 
+class MixedMarksError(AmbiguousProfileError):
+    """A device carries the marks of several profiles, and no file says which of them is to read it."""
+
+    code = "devices.mixed_marks"
+    sentence = (
+        "{device} carries the marks of more than one profile ({profiles}). Nothing was opened, so that nothing is read "
+        "under the wrong one; `sealdock profile match` shows the marks, and instead_of says which profile comes first."
+    )
+
+
 class UnknownProfileError(DeviceError):
     """A profile was asked for by a name that none has."""
 
@@ -58,6 +68,16 @@ class NotMountableError(DeviceError):
     sentence = (
         "{device} holds a file system ({fs_type}) that this machine cannot mount read-only: {why}. Nothing "
         "was read or changed; install the driver it names, or dock the recorder at another station."
+    )
+
+
+class DamagedFileSystemError(NotMountableError):
+    """The driver is here and cannot make sense of the tables: the card is sick, not the station."""
+
+    code = "devices.damaged_file_system"
+    sentence = (
+        "The file table of {device} ({fs_type}) cannot be read: {why}. Nothing was changed, and its footage may "
+        "still be there; do not format it, keep it as it is and ask a custodian to have the card examined."
     )
 
 

@@ -1,11 +1,12 @@
 """Which profile a device belongs to: exactly one, or none, or an error that names those that claim it.
 
 Invariants: a device is never read under a guess, and what decides is written in the profiles alone, in no order.
-A profile whose rules all hold matches. Two that match make the device ambiguous. So does a mixture that two
-profiles would know were it not for the other (each excludes what the other requires): it is refused with both
-names rather than as unknown. A profile that only stands back (it excludes the other's marks, and the other does
-not exclude its own) is no rival: `generic-dcim` beside `enforcement-storage`. The one preference there is,
-`instead_of`, is written in the profile that takes the place and names the one that gives it up.
+A profile whose rules all hold matches. Two that match make the device ambiguous. So does a mixture: a profile that
+finds all its own marks and is ruled out only by the marks of another is refused aloud with that other's name, and
+never passed over. That is how a station's own profile, which excludes the shipped ones' marks, meets a shipped one
+that has never heard of it. Two written words say otherwise: `instead_of`, in the profile that takes the place of the
+ones it names, and `general`, in a profile that stands back without a word: `generic-dcim` beside
+`enforcement-storage`.
 
 A device that speaks MTP is only ever matched with profiles that have an `[mtp]` table, any other only with those that
 have none; one that was unlocked over its serial port belongs to the profile that unlocked it, or to none.
@@ -18,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from devices.error import AmbiguousProfileError
+from devices.error import AmbiguousProfileError, MixedMarksError
 from devices.profile import Profile
 from devices.profile_table import Match
 from devices.recorder import Identity
@@ -60,16 +61,32 @@ def recognises(profile: Profile, layout: Layout) -> bool:
 
 
 def match(profiles: Iterable[Profile], layout: Layout, device: str) -> Profile | None:
-    """The one profile of this device; None when no profile fits. Raises AmbiguousProfileError."""
+    """The one profile of this device; None when no profile fits. Raises AmbiguousProfileError or MixedMarksError."""
     concerned = [profile for profile in profiles if may_concern(profile, layout)]
-    known = [profile for profile in concerned if _requires_hold(profile.match, layout)]
+    known = knowing(concerned, layout)
     fitting = [profile for profile in known if matches(profile.match, layout)]
     fitting = [one for one in fitting if not any(one.id in other.match.instead_of for other in fitting)]
-    claiming = fitting or rivals(known)
+    if len(fitting) > 1:
+        raise AmbiguousProfileError(device=device, profiles=_names(fitting))
+    claiming = [*fitting, *passed_over(known, fitting)] if fitting else rivals(known)
     if len(claiming) > 1:
-        names = ", ".join(sorted(profile.id for profile in claiming))
-        raise AmbiguousProfileError(device=device, profiles=names)
+        raise MixedMarksError(device=device, profiles=_names(claiming))
     return fitting[0] if fitting else None
+
+
+def knowing(profiles: Iterable[Profile], layout: Layout) -> list[Profile]:
+    """The profiles that find all their own marks on a device, whatever else is on it."""
+    return [one for one in profiles if may_concern(one, layout) and _requires_hold(one.match, layout)]
+
+
+def passed_over(known: Sequence[Profile], fitting: Sequence[Profile]) -> list[Profile]:
+    """Profiles that know the device and are ruled out by the very marks of one that fits, without standing back."""
+    return [
+        one
+        for one in known
+        if one not in fitting and any(_marks_ruled_out(one, other) for other in fitting)
+        and not any(_stands_back(one, other) for other in fitting)
+    ]  # fmt: skip
 
 
 def rivals(known: Sequence[Profile]) -> list[Profile]:
@@ -79,7 +96,7 @@ def rivals(known: Sequence[Profile]) -> list[Profile]:
 
 def excludes(one: Profile, other: Profile) -> bool:
     """Whether `one` can be seen, from the two files alone, never to be taken for a device that `other` fits."""
-    return one.id in other.match.instead_of or bool(set(one.match.excludes) & set(other.match.requires))
+    return one.id in other.match.instead_of or _marks_ruled_out(one, other)
 
 
 def may_concern(profile: Profile, layout: Layout) -> bool:
@@ -98,7 +115,16 @@ def may_concern(profile: Profile, layout: Layout) -> bool:
 
 
 def _stands_back(one: Profile, other: Profile) -> bool:
-    return excludes(one, other) and not excludes(other, one)
+    is_named = one.id in other.match.instead_of
+    return is_named or (one.match.general and _marks_ruled_out(one, other) and not excludes(other, one))
+
+
+def _marks_ruled_out(one: Profile, other: Profile) -> bool:
+    return bool(set(one.match.excludes) & set(other.match.requires))
+
+
+def _names(profiles: Iterable[Profile]) -> str:
+    return ", ".join(sorted(profile.id for profile in profiles))
 
 
 def _requires_hold(rule: Match, layout: Layout) -> bool:

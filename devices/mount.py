@@ -20,10 +20,11 @@ from secrets import token_hex
 from core import log
 from devices.block import run
 from devices.card_record import ask, read_record
-from devices.error import NotARecorderFileSystemError, NotMountableError
+from devices.error import DamagedFileSystemError, NotARecorderFileSystemError, NotMountableError
 from devices.unwritten import Untouched, compare, disk_of, measure, whole_disk
 
 SAFE = "ro,nosuid,nodev,noexec"
+FILE_SYSTEMS = Path("/proc/filesystems")  # one a line, the name last (proc(5))
 KERNEL_OPTIONS = {
     "vfat": f"{SAFE},utf8=1",
     "exfat": f"{SAFE},iocharset=utf8",
@@ -99,7 +100,23 @@ def mount_read_only(device: Path, kind: str, mounts: Path, shown: str) -> Mount:
             )
         refusals.append(f"{rung.transport}: {refusal}")
     target.rmdir()
-    raise NotMountableError(device=shown, fs_type=kind, why="; ".join(refusals))
+    raise not_mountable(shown, kind, "; ".join(refusals))
+
+
+def not_mountable(shown: str, kind: str, why: str) -> NotMountableError:
+    """The error of a card that no rung has mounted: with its driver in the kernel, it is the card that is damaged."""
+    if is_driven(kind):
+        return DamagedFileSystemError(device=shown, fs_type=kind, why=why)
+    return NotMountableError(device=shown, fs_type=kind, why=why)
+
+
+def is_driven(kind: str) -> bool:
+    """Whether the kernel has a driver for this file system by now: whoever mounted has asked it to load one."""
+    try:
+        known = FILE_SYSTEMS.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return any(line.split()[-1:] == [kind] for line in known.splitlines())
 
 
 def set_read_only(device: Path) -> None:
@@ -119,6 +136,12 @@ def prepared(mounts: Path, device: Path) -> Mount | None:
     if before is None or before.disk != disk_of(name) or not os.path.ismount(root):
         return None
     return Mount(root, "kernel", untouched=lambda: compare(before, ask(mounts, name)))
+
+
+def is_measured(mounts: Path, device: Path) -> bool:
+    """Whether the mount unit has begun with this very disk: it measures a card just before it mounts it."""
+    before = read_record(mounts, device.name)
+    return before is not None and before.disk == disk_of(device.name)
 
 
 def sweep(mounts: Path) -> None:

@@ -24,6 +24,11 @@ def show(raw: bytes) -> str:
     return "".join(_visible(c) for c in raw.decode("utf-8", "backslashreplace"))
 
 
+def show_bytes(raw: bytes) -> str:
+    """Another spelling, with an escape for every byte beyond ASCII: of a name that `show` spells like another one."""
+    return "".join(_visible(c) for c in raw.decode("ascii", "backslashreplace"))
+
+
 def _is_plain_chinese(text: str) -> bool:
     """GBK decodes nearly any pair of bytes: believed only when all it gives are CJK letters and ASCII."""
     return all(

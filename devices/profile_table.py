@@ -53,7 +53,8 @@ class Match(Table):
 
     `requires`: each pattern fits the whole of at least one path; `excludes`: no pattern fits any path.
     Paths are relative, with `/`; a directory ends in `/`. `instead_of`: ids of profiles that stand back where this
-    one fits, so that a station can name its own recorders more closely than a general profile does.
+    one fits, so that a station can name its own recorders more closely than a general profile does. `general`: this
+    profile stands back without a word for every other whose marks it excludes.
     """
 
     usb: tuple[UsbMatch, ...] = ()
@@ -61,6 +62,7 @@ class Match(Table):
     requires: Annotated[tuple[Pattern, ...], Field(min_length=1)]
     excludes: tuple[Pattern, ...] = ()
     instead_of: tuple[ProfileId, ...] = ()
+    general: bool = False
 
 
 class Footage(Table):

@@ -151,4 +151,11 @@ def _reasons(profile: Profile, seen: Capture) -> Iterable[str]:
 
 def _only(**kept: object) -> dict[str, object]:
     """Match's fields with nothing in them but what is kept."""
-    return {"usb": (), "labels": (), "requires": (), "excludes": (), "instead_of": ()} | kept
+    return {
+        "usb": (),
+        "labels": (),
+        "requires": (),
+        "excludes": (),
+        "instead_of": (),
+        "general": False,
+    } | kept

@@ -3,7 +3,8 @@
 Invariants: only directories and regular files are ever opened, one path step at a time (`openat` with
 O_NOFOLLOW), so that no link, no device node, no pipe and no clever name leads anywhere else; every entry that
 is not taken comes out with the reason; one bad entry never stops the rest; the walk ends (depth and number
-are limited). Names are bytes throughout.
+are limited). Names are bytes throughout. A path is given once: of two entries with one name, which only a broken
+folder has, the first alone can be opened. Paths that differ in their encoding alone are spelled apart.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
-from devices.name import is_safe_part, show
+from devices.name import is_safe_part, show, show_bytes
 
 MAX_DEPTH = 32  # recorders nest two or three folders; deeper is an attack or a broken file table
 MAX_ENTRIES = 200_000  # three times the 60,000 files in one folder that the busiest card is expected to hold
@@ -41,6 +42,7 @@ class Refusal(StrEnum):
     UNREADABLE = "unreadable"
     UNREADABLE_DIRECTORY = "unreadable_directory"
     CHANGED = "changed_while_reading"
+    SAME_NAME = "same_name"
 
 
 class Kind(StrEnum):
@@ -53,18 +55,25 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Entry:
-    """One name in the tree; `size` and `modified_at` of files, `reason` of what is refused."""
+    """One name in the tree; `size` and `modified_at` of files, `reason` of what is refused.
+
+    `is_escaped`: another path of the tree shows as this one would, so its odd bytes are shown as they are.
+    """
 
     path: bytes
     kind: Kind
     size: int = 0
     modified_at: datetime | None = None
     reason: Refusal | None = None
+    is_escaped: bool = False
 
     @property
     def shown_path(self) -> str:
         """The path for people; a directory's ends in `/`."""
-        return show(self.path) + ("/" if self.kind is Kind.DIRECTORY else "")
+        shown = show_bytes(self.path) if self.is_escaped else show(self.path)
+        if self.reason is Refusal.SAME_NAME:
+            return f"{shown} (2)"
+        return shown + ("/" if self.kind is Kind.DIRECTORY else "")
 
 
 _REFUSED_TYPES = {
@@ -91,11 +100,13 @@ class Tree:
 
     def walk(self) -> Iterator[Entry]:
         """Every entry, folder by folder, names in byte order. Raises OSError only when the medium is gone."""
-        folders, seen = [b""], 0
+        folders, seen, spellings = [b""], 0, set[str]()
         while folders:
             folder = folders.pop()
-            for entry in self._list(folder, self._max_entries - seen):
+            for found in self._list(folder, self._max_entries - seen):
                 seen += 1
+                entry = replace(found, is_escaped=found.shown_path in spellings)
+                spellings.add(entry.shown_path)
                 if seen > self._max_entries:
                     yield Entry(entry.path, Kind.REFUSED, reason=Refusal.TOO_MANY)
                     return
@@ -118,6 +129,10 @@ class Tree:
             os.close(descriptor)
             raise OSError(errno.EPERM, "not a regular file", os.fsdecode(path))
         return descriptor
+
+    def open_folder_of(self, path: bytes) -> int:
+        """A descriptor of the folder that holds `path`, reached step by step. Raises OSError."""
+        return self._descend(path.split(b"/")[:-1])
 
     def is_alive(self) -> bool:
         """Whether the medium still answers. A pulled disk may still list as empty, so events say more."""
@@ -152,16 +167,20 @@ class Tree:
         try:
             with os.scandir(descriptor) as found:
                 names = sorted(os.fsencode(entry.name) for entry in islice(found, left + 1))
-            return [self._look(descriptor, folder, name) for name in names]
+            return [
+                self._look(descriptor, folder, name, is_again=name == before)
+                for before, name in pairwise([b"", *names])
+            ]
         except OSError as cause:
             return [_unreadable(folder, cause)]
         finally:
             os.close(descriptor)
 
-    def _look(self, parent: int, folder: bytes, name: bytes) -> Entry:
+    def _look(self, parent: int, folder: bytes, name: bytes, *, is_again: bool) -> Entry:
         path = folder + b"/" + name if folder else name
-        if not is_safe_part(name):
-            return Entry(path, Kind.REFUSED, reason=Refusal.UNSAFE_NAME)
+        if not is_safe_part(name) or is_again:
+            reason = Refusal.SAME_NAME if is_again else Refusal.UNSAFE_NAME
+            return Entry(path, Kind.REFUSED, reason=reason)
         try:
             facts = os.stat(name, dir_fd=parent, follow_symlinks=False)
         except OSError as cause:

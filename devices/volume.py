@@ -16,10 +16,18 @@ from devices.detect import Arrival
 from devices.emulation import EmulatedPresence, Plug, read_plug
 from devices.error import DeviceError, NotMountableError, UnknownFileSystemError
 from devices.mass_storage import Medium, Presence
-from devices.mount import Mount, mount_read_only, prepared, set_read_only
+from devices.mount import (
+    Mount,
+    is_measured,
+    mount_read_only,
+    not_mountable,
+    prepared,
+    set_read_only,
+)
 from devices.recorder import Identity
 
 MOUNT_UNIT_S = 10.0  # udev starts the mount unit with the same event that we hear; it may take a moment
+MOUNTING_S = 120.0  # once it has begun: it reads the card's tables first (TimeoutStartSec of the unit)
 LOOK_S = 0.05  # how soon a tree that was made ready is noticed
 EMULATION = "emulation"  # the transport of a plain folder that stands for a card
 _log = log.get(__name__)
@@ -58,14 +66,29 @@ def _mount_device(arrival: Arrival, presence: Presence, mounts: Path) -> Mount:
     if ready is None and os.geteuid() == 0:
         set_read_only(arrival.node)
         return mount_read_only(arrival.node, arrival.fs_type, mounts, arrival.shown)
-    end = monotonic() + MOUNT_UNIT_S
-    while ready is None and monotonic() < end and not presence.wait_departed(LOOK_S):
-        ready = prepared(mounts, arrival.node)
+    return ready or await_unit(arrival, presence, mounts)
+
+
+def await_unit(arrival: Arrival, presence: Presence, mounts: Path) -> Mount:
+    """The tree of the station's mount unit. Raises NotMountableError, or DepartedError for a card that has left.
+
+    A unit that has made no folder for the card is not waited for long; one that has may be reading the tables of a slow
+    card, and takes its record away when it ends without a mount.
+    """
+    since, is_known = monotonic(), False
+    while not presence.wait_departed(LOOK_S):
+        if ready := prepared(mounts, arrival.node):
+            return ready
+        was_known, is_known = is_known, is_measured(mounts, arrival.node)
+        limit = MOUNTING_S if os.path.isdir(mounts / arrival.node.name) else MOUNT_UNIT_S  # noqa: PTH112  never raises
+        if (was_known and not is_known) or monotonic() - since > limit:
+            is_known = was_known
+            break
     presence.check()
-    if ready is None:
-        why = "the station's mount unit made no tree for it, and the dock itself may not mount"
-        raise NotMountableError(device=arrival.shown, fs_type=arrival.fs_type, why=why)
-    return ready
+    if is_known:
+        raise not_mountable(arrival.shown, arrival.fs_type, "the station's mount unit could not mount it")
+    why = "the station's mount unit made no tree for it, and the dock itself may not mount"
+    raise NotMountableError(device=arrival.shown, fs_type=arrival.fs_type, why=why)
 
 
 def _mount_emulated(arrival: Arrival, plug: Plug, mounts: Path) -> Mount:

@@ -9,7 +9,6 @@ thread.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from secrets import token_hex
 from threading import Condition as Signal
 from threading import Thread, current_thread
@@ -19,37 +18,22 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core import log
 from core.errors import SealdockError
-from devices.condition import Act
 from devices.detect import Arrival, Departure, Kind
-from devices.error import DepartedError, UnknownFileSystemError, UnknownRecorderError
-from devices.match import match
-from devices.profile import Profile
-from devices.recorder import Recorder
+from devices.error import DepartedError
+from devices.serial.error import PortError
 from devices.serial.transcript import Transcript
 from devices.volume import presence_of
+from ingest.answer import BayAnswer, answer_to
 from ingest.docking import release_session
-from ingest.error import DockFaultError, NotARecorderError, SwitchError, UnpluggedError
-from ingest.needs import need_of
-from ingest.offload import Offload, Outcome
-from ingest.status import BayStatus, Message, Need, Tile, TileState
-from ingest.unlocking import Handover, hand_over, set_back, table_of
-from ingest.workplace import Stay, Workplace, circumstance, identified, open_stay
+from ingest.error import DockFaultError, SwitchError
+from ingest.outcome import Outcome
+from ingest.pulling import Pull
+from ingest.status import BayStatus, Need, Tile, TileState
+from ingest.unlocking import Handover, LeftUnlockingError, hand_over, table_of
+from ingest.verdict import ended, joined, judged, state_of
+from ingest.workplace import Stay, Workplace
 from vault.store.medium import CancelledError
 
-BEST_TO_WORST = (
-    TileState.SEALED,
-    TileState.PARTIAL,
-    TileState.INTERRUPTED,
-    TileState.UNKNOWN,
-    TileState.FAULT,
-)
-NOT_A_FAULT = {
-    UnknownRecorderError: TileState.UNKNOWN,
-    UnknownFileSystemError: TileState.UNKNOWN,
-    UnpluggedError: TileState.INTERRUPTED,
-    NotARecorderError: TileState.UNKNOWN,
-}
-SUMMED = ("files_done", "files_total", "bytes_done", "bytes_total")  # over the volumes of one recorder
 _log = log.get(__name__)
 
 
@@ -114,6 +98,20 @@ class Bay:
             here = {stay.arrival.usb_device for stay in self._stays.values()} - {""}
             return bool(here - {arrival.usb_device})
 
+    def hear_claims(self) -> None:
+        """Whoever named himself after the session had ended is shown, and asked for no longer."""
+        with self._lock:
+            asked = [s for s in self._stays.values() if s.verdict and s.verdict.needs == Need.CLAIM.value]
+        for stay in asked:
+            with self._place.line.db.reading() as session:
+                answer = answer_to(session, stay.session_id or "")
+            if answer is not None and stay.verdict is not None:
+                name = self._place.officer_name(answer.officer_number)
+                shown = {"needs": None, "officer_number": answer.officer_number, "officer_name": name}
+                with self._lock:
+                    stay.verdict = stay.verdict.model_copy(update=shown)
+                    self._settle()
+
     def active_session(self) -> str | None:
         """The session being worked on, if any."""
         with self._lock:
@@ -148,16 +146,15 @@ class Bay:
         """Pull one volume; the tile's word about it, None when it left before there was one."""
         self._recognise(stay)
         try:
-            return (
-                self._unlock(stay) if stay.arrival.kind is Kind.SERIAL else self._judge(self._offload(stay))
-            )
+            if stay.arrival.kind is Kind.SERIAL:
+                return self._unlock(stay)
+            return self._judge(self._pull(stay).run())
         except CancelledError:
             return self._say(TileState.INTERRUPTED)
         except DepartedError:
             return None
         except SealdockError as cause:
-            named = (state for kind, state in NOT_A_FAULT.items() if isinstance(cause, kind))
-            return self._say(next(named, TileState.FAULT), cause)
+            return self._say(state_of(cause), cause)
         except Exception:  # noqa: BLE001  # whatever it is, the other bays go on and the tile says so
             fault = DockFaultError(reference=token_hex(3).upper())
             _log.exception("the bay met an unknown error", bay=self.number, **fault.parameters)
@@ -194,8 +191,8 @@ class Bay:
         except (SealdockError, OSError) as cause:
             acts = [act.command for act in stay.transcript.acts]
             _log.warning("a recorder was not unlocked", bay=self.number, sent=acts)
-            if stay.presence.wait_departed(0 if isinstance(cause, SealdockError) else 2.0):
-                raise DepartedError(device=stay.arrival.shown) from cause
+            if stay.presence.wait_departed(2.0 if isinstance(cause, OSError | PortError) else 0):
+                raise LeftUnlockingError(device=stay.arrival.shown) from cause
             raise
         self._tell(handover)
         with self._lock:
@@ -225,55 +222,15 @@ class Bay:
             clock_uncertainty_s=known.clock.uncertainty_s if known.clock else None,
         )  # fmt: skip
 
-    def _offload(self, stay: Stay) -> Outcome:
-        listing = None
-        try:
-            listing = open_stay(stay, self._place)
-            handover = stay.handover
-            layout = replace(listing.layout, unlocked_by=handover.profile.id if handover else None)
-            profile = match(self._place.profiles, layout, stay.arrival.shown)
-            if profile is None:
-                raise UnknownRecorderError(device=stay.arrival.shown)
-            recorder = identified(stay, listing, profile, self.number)
-            self._place.admit(recorder, profile)
-            return self._pull(stay, recorder, profile)
-        except OSError as cause:
-            if isinstance(cause, DepartedError) or stay.presence.wait_departed(2.0):
-                raise DepartedError(device=stay.arrival.shown) from cause
-            raise
-        finally:
-            if listing is not None:
-                listing.close()
+    def _pull(self, stay: Stay) -> Pull:
+        return Pull(stay, self._place, self.number, self.tile, self._line, self._answered)
 
-    def _pull(self, stay: Stay, recorder: Recorder, profile: Profile) -> Outcome:
-        self.tile.show(
-            recorder_serial=recorder.identity.serial or None, profile=profile.id, transport=recorder.transport,
-            free_bytes=recorder.condition.free_bytes, capacity_bytes=recorder.condition.capacity_bytes,
-        )  # fmt: skip
-        offload = Offload(
-            self._place.line,
-            recorder,
-            profile,
-            circumstance(stay, recorder, self.number),
-            self.tile,
-            self._place.stop,
-            lambda: self._set_clock(stay, recorder),
-        )
-        stay.session_id = offload.outcome.session_id
-        self._place.resumed(stay.session_id, self.number)
-        number = offload.officer_number
-        self.tile.show(
-            officer_number=number, officer_name=self._place.officer_name(number) if number else None
-        )
-        return offload.run()
-
-    def _set_clock(self, stay: Stay, recorder: Recorder) -> None:
-        """Once everything has its receipt: what was sent stands in the statement, whatever came of it."""
-        handover = stay.handover
-        if handover is None or handover.identity.serial != recorder.identity.serial:
-            return
-        set_back(self._place.unlock, handover, self._line(), recorder.identity.serial)
-        recorder.condition = replace(recorder.condition, acts=_with_later(recorder.condition.acts, handover))
+    def _answered(self, stay: Stay) -> BayAnswer | None:
+        """What an officer said of another volume of the same device."""
+        with self._lock:
+            device, others = stay.arrival.usb_device, list(self._stays.values())
+        same = (one.answer for one in others if device and one.arrival.usb_device == device)
+        return next((answer for answer in same if answer is not None), None)
 
     def _line(self) -> Arrival | None:
         """The serial line that is in the bay now: it stayed beside the disk, or came back."""
@@ -282,23 +239,19 @@ class Bay:
         return here[-1] if here else None
 
     def _judge(self, outcome: Outcome) -> BayStatus:
-        shortfall = outcome.shortfall()
-        return self._say(TileState.SEALED if shortfall is None else TileState.PARTIAL, shortfall)
+        said = judged(self.tile.status, outcome)
+        return self._logged(said, outcome.shortfall())
 
     def _say(self, state: TileState, cause: SealdockError | None = None) -> BayStatus:
         """The tile as it is to end for this volume; it is shown once no other waits."""
-        if cause is not None:
-            _log.warning("docking ended", bay=self.number, state=state.value, code=cause.code, why=str(cause))
-        return self.tile.status.model_copy(
-            update={
-                "state": state, "message": Message.of(cause) if cause else None, "needs": self._need(state, cause),
-                "file": None,
-                "seconds_left": None, "bytes_per_second": 0,
-            }
-        )  # fmt: skip
+        return self._logged(ended(self.tile.status, state, cause), cause)
 
-    def _need(self, state: TileState, cause: SealdockError | None) -> str | None:
-        return Need.PUT_BACK.value if state is TileState.INTERRUPTED else need_of(cause)
+    def _logged(self, said: BayStatus, cause: SealdockError | None) -> BayStatus:
+        if cause is not None:
+            _log.warning(
+                "docking ended", bay=self.number, state=said.state.value, code=cause.code, why=str(cause)
+            )
+        return said
 
     def _end(self, stay: Stay, verdict: BayStatus | None) -> None:
         """One volume is done with; its session is released when it has left meanwhile."""
@@ -323,15 +276,11 @@ class Bay:
         if self.tile.status.state is TileState.EMPTY:
             self._interrupted = None  # its recorder goes on in another bay
         here = [s.verdict for s in self._stays.values() if s.verdict and s.presence.is_here()]
-        said = [*here, *([self._interrupted] if self._interrupted else [])]
-        if not said:
+        said = joined(here, [self._interrupted] if self._interrupted else [])
+        if said is None:
             self.tile.clear()
-            return
-        worst = max(said, key=lambda status: BEST_TO_WORST.index(status.state))
-        done = (
-            {name: sum(getattr(status, name) for status in here) for name in SUMMED} if worst in here else {}
-        )
-        self.tile.show(**(worst.model_dump() | {"message": worst.message} | done))
+        else:
+            self.tile.show(**(said.model_dump() | {"message": said.message}))
 
     def _release(self, stay: Stay) -> None:
         """The recorder was taken away after its session had ended."""
@@ -346,8 +295,3 @@ class Bay:
                 session=stay.session_id,
                 why=str(cause),
             )
-
-
-def _with_later(acts: tuple[Act, ...], handover: Handover) -> tuple[Act, ...]:
-    """What unlocking had sent, and what was sent since."""
-    return (*acts, *handover.transcript.acts[len(handover.condition.acts) :])

@@ -125,6 +125,7 @@ class Comparing:
         try:
             with self.copying.turn() as served:
                 stream = recorder.open(planned.file)
+                self.time_left.opened()
                 try:
                     return is_same(Timed(stream, self._on_bytes), known, by_edges=by_edges)
                 finally:

@@ -15,7 +15,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from threading import Event, Lock
+from threading import Event
 from zoneinfo import ZoneInfo
 
 from core import log
@@ -25,9 +25,12 @@ from core.db import Database
 from devices.profile import Profile
 from devices.recorder import Recorder, SourceFile
 from devices.tree import GONE
+from ingest.circumstance import Circumstance
 from ingest.damage import DEPARTURE_S, Ranges, TolerantStream, missing_bytes
-from ingest.docking import Circumstance, DockingSession
+from ingest.docking import DockingSession
 from ingest.error import NoRoomError, UnpluggedError, UnreadableFileError
+from ingest.holding import recorded_at
+from ingest.parked import Parked
 from ingest.plan import Edges
 from ingest.recording import IngestRecording, move
 from ingest.room import Room
@@ -41,37 +44,7 @@ from vault.store.medium import CancelledError
 from vault.store.objects import Vault
 
 RESERVE_BYTES = 64 * 1024 * 1024  # kept free for the log and the bodies where no settings say more
-PARKED_LIMIT = 64  # interrupted copies kept in memory: more than the bays of the largest dock
 _log = log.get(__name__)
-
-
-class Parked:
-    """Copies cut off by an unplugged recorder, by recording id; the oldest goes when there are too many."""
-
-    def __init__(self) -> None:
-        self._sealings: dict[str, Sealing] = {}
-        self._lock = Lock()
-
-    def put(self, recording_id: str, sealing: Sealing) -> None:
-        """Keep a copy for when the recorder comes back."""
-        with self._lock:
-            self._sealings[recording_id] = sealing
-            oldest = next(iter(self._sealings)) if len(self._sealings) > PARKED_LIMIT else None
-            dropped = self._sealings.pop(oldest) if oldest else None
-        if dropped is not None:
-            dropped.abandon()
-
-    def take(self, recording_id: str) -> Sealing | None:
-        """The copy to go on with, if there is one."""
-        with self._lock:
-            return self._sealings.pop(recording_id, None)
-
-    def abandon_all(self) -> None:
-        """Give all of them up; called when the dock stops."""
-        with self._lock:
-            sealings, self._sealings = list(self._sealings.values()), {}
-        for sealing in sealings:
-            sealing.abandon()
 
 
 @dataclass
@@ -141,6 +114,7 @@ class Copying:
     claim: Claim
     identity_by: IdentityBy = IdentityBy.NONE
     begun: Callable[[], None] = lambda: None  # the file's turn has come
+    opened: Callable[[], None] = lambda: None  # it was found on the recorder
 
     def copy(self, file: SourceFile, recording_id: str) -> Ranges:
         """Copy, seal and submit one file; gives the ranges that could not be read, none for a whole one.
@@ -212,6 +186,7 @@ class Copying:
         except OSError as cause:
             raise self._explain(file, sealing, cause) from cause
         watched = WatchedStream(TolerantStream(stream, self.recorder.has_departed), self.told)
+        self.opened()
         try:
             deposit = sealing.take(watched, cancel=self.stop)
             return Copied(deposit, watched.edges.hexdigest(), watched.ranges)
@@ -269,6 +244,8 @@ class Copying:
         started = file.started_at
         if started is not None and self.profile.names.zone != "station":
             started = started.replace(tzinfo=ZoneInfo(self.profile.names.zone))
+        moment = recorded_at(file, self.profile, self.line.zone)
+        holder = self.circumstance.holder(file.officer_number, moment)
         body: Json = {
             "name": file.name,
             "path": file.shown_path,
@@ -276,15 +253,17 @@ class Copying:
             "modified_at": stamp(file.modified_at) if file.modified_at else None,
             "profile": self.profile.id,
             "recorder_serial": self.recorder.identity.serial or None,
-            "officer_number": file.officer_number or self.circumstance.officer_number,
+            "officer_number": file.officer_number or holder.number,
             "bay": self.circumstance.bay,
             "started_at": started.isoformat() if started else None,
             "clock_source": "name" if started else "file" if file.modified_at else "none",
             "part": file.part,
             "identity_by": self.identity_by.value,
-            "holder_by": self.circumstance.held(file.officer_number).value,
+            "holder_by": holder.by.value,
             "damaged": is_damaged,
         }
+        if holder.number != body["officer_number"]:
+            body["holder"] = holder.number  # the names say another officer
         if not file.name_is_exact:
             body["raw_name_base64"] = b64encode(file.path).decode()
         return body

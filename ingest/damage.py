@@ -13,9 +13,9 @@ import errno
 from collections.abc import Callable
 from time import monotonic
 
-from devices.recorder import SourceStream
+from devices.recorder import RefusedFile, SourceStream
 from devices.tree import Refusal
-from ingest.error import IngestError
+from ingest.error import IngestError, RefusedFileError
 
 PAGE = 4096  # the kernel reads whole pages, so that a single bad sector of 512 bytes takes its page with it
 PATIENCE_S = (
@@ -27,6 +27,7 @@ DEPARTURE_S = (
 AGAIN_S = 0.4  # after the first failure of a file; the end of the file waits for the rest
 RANGES_LIMIT = 1000  # an entry has room for twice as many; behind the last one the rest is given up
 BAD = frozenset({errno.EIO, errno.ENODATA, errno.EREMOTEIO, errno.EILSEQ, errno.EBADMSG})
+SICK = frozenset({Refusal.UNREADABLE, Refusal.UNREADABLE_DIRECTORY, Refusal.SAME_NAME})
 Ranges = tuple[tuple[int, int], ...]  # [start, end) in bytes, in order, apart
 
 
@@ -49,6 +50,22 @@ class FilesDamagedError(IngestError):
         "{damaged} of {total} files on the recorder could only be read in part. They are sealed as damaged, the rest "
         "is whole. Keep the recorder and ask a custodian before it is used again."
     )
+
+
+class UnreadableEntryError(RefusedFileError):
+    """A folder or a name that the card itself cannot give: what lies below it is not known."""
+
+    code = "ingest.unreadable_entry"
+    sentence = (
+        "{path} cannot be read ({why}): the card is damaged there, and there may be footage in it that is not in "
+        "the vault. Everything else was taken; do not format the card, keep it and have it examined."
+    )
+
+
+def refusal(refused: RefusedFile) -> RefusedFileError:
+    """What is said of something that was not taken: a sick card, or an entry that no recorder makes."""
+    kind = UnreadableEntryError if refused.reason in SICK else RefusedFileError
+    return kind(path=refused.shown_path, why=refused.reason.replace("_", " "))
 
 
 def missing_bytes(ranges: Ranges) -> int:

@@ -22,6 +22,7 @@ from devices.detect import Arrival, Departure, Detector, Kind, Sighting
 from devices.error import DetectionError, EmulationError
 from devices.mount import sweep
 from devices.profile import Profile
+from ingest.admission import Admit, admit_all
 from ingest.bay import Bay
 from ingest.bays import paths_of, vendor_specific
 from ingest.copying import SealingLine
@@ -30,12 +31,13 @@ from ingest.inbox import Inbox
 from ingest.recovery import reconcile, recover
 from ingest.status import Board, Message, TileState
 from ingest.unlocking import Unlock
-from ingest.workplace import Admit, OfficerName, Opener, Workplace, admit_all
+from ingest.workplace import Erase, HolderAt, OfficerName, Opener, Workplace, keep_all, nobody_held
 
 TICK_S = 0.25  # how long one turn waits for a sighting
-BOARD_S = 0.05  # how often the board is asked whether it has something to say
+BOARD_S = 0.1  # how often the board is asked whether it has something to say
 LOST_S = 45.0  # a turn may wait 30 s for a busy database; one that takes longer is no longer vouched for
 RECONCILE_EVERY_S = 5.0
+CLAIMS_EVERY_S = 1.0  # how soon a tile stops asking whose footage it is once somebody has said so
 STOP_S = 30.0  # a bay stops after the buffer it is reading; a hung medium holds it for longer
 _log = log.get(__name__)
 
@@ -63,19 +65,31 @@ class Dockd:
         unlock: Unlock | None = None,
         openers: Mapping[Kind, Opener] | None = None,
         admit: Admit = admit_all,
+        erase: Erase = keep_all,
+        holder: HolderAt = nobody_held,
     ) -> None:
         self._line, self._detectors, self._mounts, self._inbox = line, detectors, mounts, inbox
         self.board = Board(status_path, station, [bay.number for bay in bays])
         self._stop = Event()
         workplace = Workplace(
-            line, profiles, mounts, officer_name, self._stop, self.board.resume, unlock, openers or {}, admit
+            line,
+            profiles,
+            mounts,
+            officer_name,
+            self._stop,
+            self.board.resume,
+            unlock,
+            openers or {},
+            admit,
+            erase,
+            holder,
         )
         made = {bay.number: Bay(bay.number, self.board.tiles[bay.number], workplace) for bay in bays}
         self._bays: Mapping[str, Bay] = {path: made[bay.number] for bay in bays for path in paths_of(bay)}
         self._ports = BayPorts(frozenset(self._bays), vendor_specific(profiles))
         self._twins: dict[str, Arrival] = {}  # second devices of a bay, by volume; they wait outside
         self._sightings: SimpleQueue[Sighting] = SimpleQueue()
-        self._reconciled_at = 0.0
+        self._reconciled_at = self._claims_heard_at = 0.0
         self._turned_at = monotonic()
         self._troubles: dict[str, str] = {}  # by step: what was said of it last
 
@@ -87,7 +101,7 @@ class Dockd:
         self._start()
         while not stop.is_set():
             self._turned_at = monotonic()
-            for step in (self._hear, self._reconcile):
+            for step in (self._hear, self._hear_claims, self._reconcile):
                 self._attempt(step)
         self._finish()
 
@@ -176,6 +190,13 @@ class Dockd:
         self.board.tiles[0].clear(
             TileState.UNKNOWN, recorder_serial=arrival.serial or None, message=Message.of(error)
         )
+
+    def _hear_claims(self) -> None:
+        if monotonic() - self._claims_heard_at < CLAIMS_EVERY_S:
+            return
+        self._claims_heard_at = monotonic()
+        for bay in set(self._bays.values()):
+            bay.hear_claims()
 
     def _reconcile(self) -> None:
         if monotonic() - self._reconciled_at < RECONCILE_EVERY_S:

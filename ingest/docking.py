@@ -2,13 +2,13 @@
 
 Invariants: a session is written only once the recorder was matched to a profile; its end, its omission statement and
 their entries on the log are one transaction; `complete` means that every file listed on the medium has a verified
-receipt and none of them is damaged, anything less is `partial` with the failures named.
+receipt and none of them is damaged, anything less is `partial` with the failures named; a session that was begun in
+quarantine stays in it, under the claim of the officer who said that it is duty footage.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
@@ -21,9 +21,10 @@ from core.clock import new_id, utc_now
 from core.db import Base, UtcDateTime
 from core.states import Machine, advance
 from devices.recorder import Recorder, SourceFile
-from devices.serial.transcript import Transcript
+from ingest.answer import BayAnswer, answer_behind
+from ingest.circumstance import Circumstance
 from ingest.recording import UNFINISHED, IngestRecording
-from ingest.statement import HolderBy, IdentityBy, Sealable
+from ingest.statement import Sealable
 from vault.log.outbox import Submitter
 from vault.log.submission import Draft
 
@@ -34,14 +35,6 @@ FAILURES_BYTES = (
 TRANSCRIPT_BYTES = 128 * 1024  # of what was said on a serial line, in the same body
 CANDIDATES = 16  # interrupted sessions that one recorder is compared with, the latest first
 _Told = TypeVar("_Told", Json, str)
-
-
-class Origin(StrEnum):
-    """How a recording came in."""
-
-    DOCK = "dock"
-    HAND = "hand"
-    INBOX = "inbox"
 
 
 class SessionState(StrEnum):
@@ -77,7 +70,10 @@ DOCKING = Machine(
 
 
 class DockingSession(Base):
-    """One recorder's stay. `bay` is None by hand and for the inbox; `failures` are {path, reason}."""
+    """One recorder's stay. `bay` is None by hand and for the inbox; `failures` are {path, reason}.
+
+    `quarantined` is the id of the claim under which a recorder that the register does not answer for was taken.
+    """
 
     __tablename__ = "docking_session"
 
@@ -87,6 +83,7 @@ class DockingSession(Base):
     bay: Mapped[int | None]
     recorder_serial: Mapped[str] = mapped_column(default="", index=True)
     officer_number: Mapped[str | None]
+    quarantined: Mapped[str | None]
     profile: Mapped[str]
     transport: Mapped[str]
     files: Mapped[int] = mapped_column(default=0)
@@ -96,40 +93,9 @@ class DockingSession(Base):
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-@dataclass(frozen=True)
-class Circumstance:
-    """How and where a recorder is being pulled.
-
-    `officer_number` is what a person said or showed, and `holder_by` how; `identity_by` is given where the bay knows
-    more than the recorder tells (it answered an unlocking); `hub` is the budget that the bay's reading counts against
-    (ingest.turns.hub_of). `transcript` is what was said on its serial line, `refused` the interfaces of the device that
-    were not let in; both go into the private body of the session's entry.
-    """
-
-    origin: Origin
-    bay: int | None = None
-    officer_number: str | None = None
-    hub: str = ""
-    identity_by: IdentityBy | None = None
-    holder_by: HolderBy | None = None
-    transcript: Transcript | None = None
-    refused: tuple[str, ...] = ()
-
-    def identified(self, recorder: Recorder, said: Collection[str]) -> IdentityBy:
-        """How it is known which recorder this is; `said` are the serials that its names say."""
-        if self.identity_by is not None:
-            return self.identity_by
-        if self.origin is not Origin.DOCK:
-            return IdentityBy.HAND if self.origin is Origin.HAND else IdentityBy.SENT_IN
-        if not recorder.identity.serial:
-            return IdentityBy.NONE
-        return IdentityBy.NAMES if set(said) == {recorder.identity.serial} else IdentityBy.USB
-
-    def held(self, named: str | None) -> HolderBy:
-        """How it is known who held it; `named` is the officer that the names say, if any."""
-        if self.officer_number is not None:
-            return self.holder_by or HolderBy.TYPED
-        return HolderBy.NAMES if named else HolderBy.NONE
+def at_bay(bay: int | None) -> str:
+    """Where a session goes on, as its history has it (ingest.bay_trouble reads it back)."""
+    return "" if bay is None else f"bay {bay}"
 
 
 def move(session: Session, row: DockingSession, event: str, reason: str = "") -> None:
@@ -140,20 +106,32 @@ def move(session: Session, row: DockingSession, event: str, reason: str = "") ->
 def open_session(session: Session, recorder: Recorder, circumstance: Circumstance) -> DockingSession:
     """A session in `offloading`: the interrupted one of this recorder goes on, otherwise a new one begins."""
     row = _interrupted(session, recorder, circumstance)
+    claim = circumstance.answer.claim_id if circumstance.answer else None
     if row is not None:
         row.bay, row.transport = circumstance.bay, recorder.transport
-        move(session, row, "resume")
+        row.quarantined = row.quarantined or claim
+        move(session, row, "resume", at_bay(circumstance.bay))
         return row
     row = DockingSession(
-        id=new_id(), state=S.ATTACHED, origin=circumstance.origin, bay=circumstance.bay,
-        recorder_serial=recorder.identity.serial, officer_number=circumstance.officer_number,
-        profile=recorder.profile_id, transport=recorder.transport, attached_at=utc_now(),
+        id=_new_session_id(session, circumstance), state=S.ATTACHED, origin=circumstance.origin,
+        bay=circumstance.bay, recorder_serial=recorder.identity.serial, quarantined=claim,
+        officer_number=circumstance.holder(None).number, profile=recorder.profile_id,
+        transport=recorder.transport, attached_at=utc_now(),
     )  # fmt: skip
     session.add(row)
     session.flush()
-    move(session, row, "identify", f"profile {recorder.profile_id}")
-    move(session, row, "offload")
+    if claim is None:
+        move(session, row, "identify", f"profile {recorder.profile_id}")
+    else:
+        move(session, row, "quarantine", circumstance.standing)
+    move(session, row, "offload", at_bay(circumstance.bay))
     return row
+
+
+def earlier_answer(session: Session, recorder: Recorder, circumstance: Circumstance) -> BayAnswer | None:
+    """What an officer said of the interrupted session that would go on; None when nobody was asked of it."""
+    row = _interrupted(session, recorder, circumstance)
+    return answer_behind(session, row.quarantined) if row is not None and row.quarantined else None
 
 
 def finish_session(
@@ -182,7 +160,7 @@ def finish_session(
             about=tuple(recordings[:ABOUT_LIMIT]),
             facts={
                 "files": row.files, "bytes": row.bytes, "outcome": outcome.value, "session": row.id,
-                "statement": statement.counts(),
+                "statement": statement.counts(), **({"quarantined": row.quarantined} if row.quarantined else {}),
             },
             body=_body(row, failures, statement) | _met(circumstance),
         ),
@@ -227,6 +205,13 @@ def release_session(session: Session, session_id: str) -> None:
     row = session.get(DockingSession, session_id)
     if row is not None and row.state in {S.COMPLETE, S.PARTIAL}:
         move(session, row, "release")
+
+
+def _new_session_id(session: Session, circumstance: Circumstance) -> str:
+    """The question's id for the first session that its answer begins, so that the claim names the session."""
+    answer = circumstance.answer
+    is_free = answer is not None and session.get(DockingSession, answer.question) is None
+    return answer.question if answer is not None and is_free else new_id()
 
 
 def _interrupted(session: Session, recorder: Recorder, circumstance: Circumstance) -> DockingSession | None:

@@ -17,8 +17,8 @@ from devices.mass_storage import Medium, Presence
 from devices.match import match
 from devices.profile import FOLDER, Profile, find_profile
 from devices.recorder import Identity
+from ingest.circumstance import Circumstance, Origin
 from ingest.copying import SealingLine
-from ingest.docking import Circumstance, Origin
 from ingest.error import NotAFolderError
 from ingest.offload import Offload
 from ingest.recording import IngestRecording

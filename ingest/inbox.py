@@ -27,8 +27,8 @@ from devices.name import show
 from devices.profile import FOLDER
 from devices.recorder import Identity, RefusedFile, SourceFile
 from devices.tree import Entry, Kind
+from ingest.circumstance import Circumstance, Origin
 from ingest.copying import SealingLine
-from ingest.docking import Circumstance, Origin
 from ingest.offload import Offload
 from ingest.recording import IngestRecording
 from ingest.status import Tile

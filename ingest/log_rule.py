@@ -8,8 +8,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from devices.recorder import Medium
+from ingest import erase_rule
+from ingest.circumstance import Origin
 from ingest.damage import RANGES_LIMIT
-from ingest.docking import Origin
 from vault.log.rules import Rules
 from vault.log.shape import Facts, Id, shaped
 
@@ -61,6 +62,7 @@ class SessionFacts(Facts):
     files: _Count
     bytes: _Count
     outcome: Literal["complete", "partial"]
+    quarantined: Id | None = None  # the claim that the recorder was taken under (casework.log_rule)
     statement: StatementCounts | None = None  # sessions of earlier versions had none
 
 
@@ -85,3 +87,4 @@ def register(rules: Rules) -> None:
     rules.on("session", shaped(SessionFacts))
     rules.on("statement", shaped(StatementFacts))
     rules.on("derive", shaped(DeriveFacts))
+    erase_rule.register(rules)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from core.errors import SealdockError
 from devices.error import (
     AmbiguousProfileError,
+    DamagedFileSystemError,
     NotMountableError,
     UnknownFileSystemError,
     UnknownRecorderError,
@@ -25,6 +26,7 @@ from devices.serial.error import (
     UnreadableReplyError,
     WrongPasswordError,
 )
+from ingest.admission import NotAdmittedError
 from ingest.damage import FilesDamagedError
 from ingest.error import (
     DockFaultError,
@@ -40,6 +42,7 @@ from ingest.room import CardDoesNotFitError
 from ingest.status import Need
 
 NEEDS: dict[type[SealdockError], Need] = {
+    NotAdmittedError: Need.BADGE,
     UnpluggedError: Need.PUT_BACK,
     SwitchError: Need.REPLUG,
     PortError: Need.REPLUG,
@@ -56,6 +59,7 @@ NEEDS: dict[type[SealdockError], Need] = {
     NoTransportError: Need.ADMINISTRATOR,
     AmbiguousProfileError: Need.ADMINISTRATOR,
     NotMountableError: Need.ADMINISTRATOR,
+    DamagedFileSystemError: Need.CUSTODIAN,
     SealingStalledError: Need.ADMINISTRATOR,
     CardDoesNotFitError: Need.ADMINISTRATOR,
     VaultFullError: Need.ADMINISTRATOR,

@@ -34,7 +34,7 @@ EDGE = (
     1024 * 1024
 )  # bytes at each end: containers keep their index in one or the other, so a new film differs there
 BATCH = 500  # paths in one query
-LOGGED = SEALED | ON_THE_WAY
+LOGGED = (SEALED - {RecordingState.ERASED}) | ON_THE_WAY  # what was erased and is there again is another file
 _READ = 1024 * 1024
 Identity = tuple[bytes, int, datetime | None]
 

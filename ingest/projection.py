@@ -12,6 +12,7 @@ from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from core.clock import parse_stamp
+from ingest import erase_record
 from ingest.media_facts import MediaFacts
 from ingest.recording import IngestRecording, RecordingState, note_damage
 from ingest.stated import SessionStatement, StatementPage, apply_page, apply_session
@@ -25,6 +26,7 @@ def register(projections: Projections) -> None:
     projections.on("session", apply_session)
     projections.on("statement", apply_page)
     projections.owns(SessionStatement, StatementPage)
+    erase_record.register(projections)
 
 
 def apply_ingest(session: Session, applied: AppliedEntry) -> None:

@@ -90,7 +90,7 @@ INDEX_MIME, JPEG, JSON = "application/vnd.sealdock.index", "image/jpeg", "applic
 
 KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}  # the kernel's answer to too little memory
 
-_LATER = {  # the station's fault, not the file's: how long to wait before another look
+LATER = {  # the station's fault, not the file's: how long to wait before another look
     KeydLockedError: timedelta(seconds=10),
     KeydUnreachableError: timedelta(seconds=10),
     RateLimitedError: timedelta(seconds=5),
@@ -140,8 +140,8 @@ def handle(job: Job, workshop: Workshop) -> None:
     recording_id = str(job.payload["recording_id"])
     try:
         {INDEX: _index, PROXY: _make_proxy}[job.kind](job, workshop, recording_id)
-    except tuple(_LATER) as cause:
-        _postpone(workshop.db, job, cause)
+    except tuple(LATER) as cause:
+        postpone(workshop.db, job, cause)
     except RefusedError as cause:  # it will never be on the log
         _refuse(workshop, job, recording_id, cause)
         jobs.fail(workshop.db, job, str(cause), final=True)
@@ -315,9 +315,9 @@ def _sealed(workshop: Workshop, recording_id: str) -> tuple[int, Leaf]:
         time.sleep(0.05)
 
 
-def _postpone(db: Database, job: Job, cause: Exception) -> None:
-    """Leave the job waiting, with its reason, without using up its tries."""
-    delay = next(wait for kind, wait in _LATER.items() if isinstance(cause, kind))
+def postpone(db: Database, job: Job, cause: Exception) -> None:
+    """Leave the job waiting for the station to be mended, with its reason, without using up its tries."""
+    delay = next(wait for kind, wait in LATER.items() if isinstance(cause, kind))
     _LOG.warning("media job waits", kind=job.kind, key=job.key, why=str(cause))
     with db.writing() as session:
         session.execute(

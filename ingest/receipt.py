@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session
 
 from core.clock import utc_now
 from core.db import Database
+from ingest.damage import Ranges
 from ingest.error import IngestError, NotSealedError, ReceiptError
 from ingest.recording import ON_THE_WAY, SEALED, UNFINISHED, IngestRecording, RecordingState, move
 from vault.error import VaultError
 from vault.formats.proof import Receipt
-from vault.log.index import ReceiptRow
+from vault.log.index import ReceiptRow, receipt_of
 from vault.log.outbox import OutboxRow, RowState
 from vault.store.objects import Vault
 
@@ -115,3 +116,11 @@ def _seal(session: Session, vault: Vault, row: IngestRecording, answer: Answer) 
     move(session, row, "receive")
     row.receipted_at = utc_now()
     return None
+
+
+def damaged_ranges(db: Database, recording_id: str) -> Ranges:
+    """The holes of a recording that was sealed with holes, as its receipt has them; none before it has one."""
+    with db.reading() as session:
+        raw = receipt_of(session, recording_id)
+    facts = Receipt.parse(raw).leaf.facts if raw else {}
+    return tuple((start, end) for start, end in facts.get("damaged", ()))

@@ -17,9 +17,11 @@ from core.errors import SealdockError
 from devices.condition import Condition
 from devices.profile import Profile
 from devices.recorder import Recorder, SourceFile
+from ingest.circumstance import Circumstance
 from ingest.damage import Ranges
-from ingest.docking import Circumstance, DockingSession
+from ingest.docking import DockingSession
 from ingest.error import NoLongerThereError, UnreadableFileError
+from ingest.holding import Conflicts, Holder
 from ingest.plan import Plan, Planned
 from ingest.sequence import (
     Counting,
@@ -66,6 +68,7 @@ class Reckoning:
     docking: DockingSession
     zone: str
     sample: Sample = field(default_factory=Sample)
+    conflicts: Conflicts = field(default_factory=Conflicts)
     receipts: dict[str, int] = field(default_factory=dict)  # entry indices of known recordings, by id
 
     def statement(
@@ -73,7 +76,7 @@ class Reckoning:
         plan: Plan,
         failures: Mapping[str, SealdockError],
         damaged: Mapping[str, Ranges],
-        officer: str | None,
+        holder: Holder,
     ) -> Sealable:
         """The statement as it goes on the log."""
         rows, refs = Rows(), dict[bytes, str]()
@@ -81,7 +84,7 @@ class Reckoning:
             refs[planned.file.path] = self._judge(rows, planned, failures, damaged)
         self._others(rows, plan, failures)
         named = [self._named(planned.file, refs[planned.file.path]) for planned in plan.files]
-        facts = self._facts(plan, officer)
+        facts = self._facts(plan, holder)
         counting = Counting.of(getattr(self.profile, "sequence", None))
         facts["counting"] = {"per": counting.per, "start": counting.start, "wrap": counting.wrap}
         whole = make_statement(
@@ -132,12 +135,11 @@ class Reckoning:
             if isinstance(cause, NoLongerThereError):
                 rows.omitted(Fate.NO_LONGER_THERE, path)
 
-    def _facts(self, plan: Plan, officer: str | None) -> Json:
+    def _facts(self, plan: Plan, holder: Holder) -> Json:
         """Who, what, where: each with how it was established."""
         names = [planned.file for planned in plan.files]
         said = {file.serial for file in names if file.serial}
         identity = self.recorder.identity
-        named = next((file.officer_number for file in names if file.officer_number), None)
         untouched = untouched_facts(_ask(self.recorder, "untouched"))
         facts: Json = {
             "session": self.docking.id,
@@ -146,14 +148,17 @@ class Reckoning:
                          "label": identity.label, "profile": self.profile.id, "transport": self.recorder.transport},
             "bay": self.circumstance.bay,
             "identity_by": self.circumstance.identified(self.recorder, said).value,
-            "holder": officer,
-            "holder_by": self.circumstance.held(named).value,
+            "holder": holder.number,
+            "holder_by": holder.by.value,
             "attached_at": stamp(self.docking.attached_at),
             "stated_at": stamp(utc_now()),
             "condition": condition_facts(getattr(self.recorder, "condition", None)),
             "sample": self.sample.facts(),
         }  # fmt: skip
-        return facts | ({"untouched": untouched} if untouched else {})
+        conflicts, claim = self.conflicts.facts(), self.docking.quarantined
+        quarantine = {"claim": claim, "standing": self.circumstance.standing} if claim else None
+        beside = {"untouched": untouched, "holder_conflicts": conflicts, "quarantine": quarantine}
+        return facts | {name: told for name, told in beside.items() if told}
 
     def _named(self, file: SourceFile, ref: str) -> Named:
         zone = self.zone if self.profile.names.zone == "station" else self.profile.names.zone

@@ -58,6 +58,8 @@ RECORDING = Machine(
         (R.RECEIPTED, "allow_erase"): R.ERASABLE,
         (R.ERASABLE, "erase"): R.ERASING,
         (R.ERASING, "finish"): R.ERASED,
+        (R.ERASABLE, "keep"): R.RECEIPTED,
+        (R.ERASING, "keep"): R.RECEIPTED,
     },
 )
 SEALED = frozenset({R.RECEIPTED, R.ERASABLE, R.ERASING, R.ERASED})

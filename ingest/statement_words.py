@@ -16,6 +16,18 @@ FOUND = "Found on recorder {serial} ({transport}, profile {profile})."
 FOUND_NAMELESS = "Found on a recorder that says no serial number ({transport}, profile {profile})."
 CLOCK = "The recorder's clock was {offset_s} s off, within {uncertainty_s} s."
 CLOCK_UNKNOWN = "The recorder's clock could not be read: its drift is unknown."
+UNTOUCHED_BY = {  # devices.unwritten.Method
+    "write_counter+tables": "The dock wrote nothing to the recorder: the kernel counted no sector written to it, and "
+    "the tables of its file system have the same digest before and after.",
+    "write_counter": "The dock wrote nothing to the recorder: the kernel counted no sector written to it.",
+    "read_only_transport": "The dock wrote nothing to the recorder: nothing but reading was asked of it.",
+}
+TOUCHED_BY = {
+    "write_counter+tables": "That the dock wrote nothing to the recorder could not be shown: the kernel's count of "
+    "sectors written or the digest of the file system's tables changed, or could not be read.",
+    "write_counter": "That the dock wrote nothing to the recorder could not be shown: the kernel's count of sectors "
+    "written changed, or could not be read.",
+}
 UNTOUCHED = "The dock wrote nothing to the recorder ({method})."
 TOUCHED = "That the dock wrote nothing to the recorder could not be shown ({method})."
 UNMEASURED = "Whether anything was written to the recorder was not measured."
@@ -56,6 +68,28 @@ HOLDERS = {
     HolderBy.LEDGER: "Holder {holder}: by the issue ledger.",
     HolderBy.NONE: "Holder: not known.",
 }
+CONFLICTS = {  # by how the holder was established, where the names of the files say another officer
+    HolderBy.BADGE: "{files} files name officer {named}, and {holder} showed a badge: both are kept, nothing is "
+    "decided.",
+    HolderBy.PIN: "{files} files name officer {named}, and {holder} typed the PIN: both are kept, nothing is decided.",
+    HolderBy.TYPED: "{files} files name officer {named}, and {holder} was typed: both are kept, nothing is decided.",
+    HolderBy.LEDGER: "{files} files name officer {named}, and the issue ledger {holder}: both are kept, nothing is "
+    "decided.",
+}
+CONFLICT = (
+    "{files} files name officer {named}, and the holder is {holder}: both are kept, nothing is decided."
+)
+QUARANTINES = {  # what the register said of the recorder (ingest.admission.Standing)
+    "unregistered": "In quarantine: the recorder is not in the register, and an officer said that it holds duty "
+    "footage (claim {claim}).",
+    "nameless": "In quarantine: the recorder says no serial number, and an officer said that it holds duty footage "
+    "(claim {claim}).",
+    "lost": "In quarantine: the recorder was reported lost, and an officer said that it holds duty footage (claim "
+    "{claim}).",
+    "retired": "In quarantine: the recorder was taken out of use, and an officer said that it holds duty footage "
+    "(claim {claim}).",
+}
+QUARANTINE = "In quarantine: an officer said that the recorder holds duty footage (claim {claim})."
 OTHER = "{code}: {count}."  # a code of a later version
 LISTED = 40  # gaps of each kind; the statement has them all
 
@@ -64,9 +98,12 @@ def templates() -> tuple[str, ...]:
     """Every template, for the catalogues of translations."""
     plain = (
         FOUND, FOUND_NAMELESS, CLOCK, CLOCK_UNKNOWN, UNTOUCHED, TOUCHED, UNMEASURED, SAMPLE, DIFFERS, NUMBER_GAP,
-        TIME_GAP, TIME_GAP_OPEN, SPLIT, ACT, ACT_CHANGED, OTHER,
+        TIME_GAP, TIME_GAP_OPEN, SPLIT, ACT, ACT_CHANGED, OTHER, CONFLICT, QUARANTINE,
     )  # fmt: skip
-    return (*plain, *FATES.values(), *IDENTITIES.values(), *HOLDERS.values())
+    return (
+        *plain, *FATES.values(), *IDENTITIES.values(), *HOLDERS.values(), *UNTOUCHED_BY.values(),
+        *TOUCHED_BY.values(), *CONFLICTS.values(), *QUARANTINES.values(),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,6 +125,7 @@ def sentences(statement: Json) -> Iterator[Sentence]:
     yield Sentence(FOUND if serial else FOUND_NAMELESS, names)
     yield _by(IDENTITIES, statement["identity_by"], {})
     yield _by(HOLDERS, statement["holder_by"], {"holder": statement["holder"] or "-"})
+    yield from _disputed(statement)
     yield from _condition(statement)
     for fate, count in sorted(statement["counts"].items()):
         yield _by(FATES, fate, {"count": count})
@@ -95,6 +133,17 @@ def sentences(statement: Json) -> Iterator[Sentence]:
     if sample["read"]:
         yield Sentence(DIFFERS if sample["differs"] else SAMPLE, sample)
     yield from _missing(statement)
+
+
+def _disputed(statement: Json) -> Iterator[Sentence]:
+    """What a custodian has to decide: whose it is, and whether it is duty footage at all."""
+    by_code = {str(by): text for by, text in CONFLICTS.items()}
+    for one in statement.get("holder_conflicts", ())[:LISTED]:
+        told = {name: one[name] for name in ("files", "named", "holder")}
+        yield Sentence(by_code.get(one["by"], CONFLICT), told)
+    kept = statement.get("quarantine")
+    if kept:
+        yield Sentence(QUARANTINES.get(kept["standing"], QUARANTINE), {"claim": kept["claim"]})
 
 
 def _condition(statement: Json) -> Iterator[Sentence]:
@@ -109,9 +158,16 @@ def _condition(statement: Json) -> Iterator[Sentence]:
     if untouched is None:
         yield Sentence(UNMEASURED, {})
     else:
-        yield Sentence(UNTOUCHED if untouched["holds"] else TOUCHED, {"method": untouched["method"]})
+        yield _untouched(untouched)
     for act in condition.get("acts", ()):
         yield Sentence(ACT_CHANGED if act["changed"] else ACT, {"command": act["command"]})
+
+
+def _untouched(untouched: Json) -> Sentence:
+    """How it was shown, in words; the code where it is one of a later version."""
+    known, other = (UNTOUCHED_BY, UNTOUCHED) if untouched["holds"] else (TOUCHED_BY, TOUCHED)
+    template = known.get(str(untouched["method"]))
+    return Sentence(template, {}) if template else Sentence(other, {"method": untouched["method"]})
 
 
 def _missing(statement: Json) -> Iterator[Sentence]:

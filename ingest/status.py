@@ -19,7 +19,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from core.canonical import encode
 from core.clock import parse_stamp, stamp, utc_now
 from core.errors import SealdockError
 
@@ -112,6 +111,7 @@ class BayStatus(BaseModel):
     capacity_bytes: int | None = None
     flagged_done: int = 0
     flagged_total: int = 0  # files that the officer marked as important; they are copied first
+    question: str | None = None  # while the bay asks for a badge: what the answer is bound to (ingest.answer)
     needs: str | None = None  # a Need, or a code that a newer dock knows and an older console shows as it is
 
 
@@ -241,7 +241,7 @@ def write_status(path: Path, status: DockStatus) -> None:
     """Replace the status file; a reader sees the old or the new, never a mixture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(encode(status.model_dump(mode="json", exclude_none=True)))
+    temporary.write_text(status.model_dump_json(exclude_none=True), encoding="utf-8")
     temporary.chmod(0o644)
     temporary.replace(path)
 

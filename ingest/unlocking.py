@@ -26,10 +26,20 @@ from devices.serial.setting import set_clock
 from devices.serial.table import SerialTable
 from devices.serial.transcript import Transcript
 from devices.serial.unlock import Access, unlock
-from ingest.error import NoTransportError
+from ingest.error import NoTransportError, UnpluggedError
 from ingest.station_clock import is_synchronised
 
 _log = log.get(__name__)
+
+
+class LeftUnlockingError(UnpluggedError):
+    """A recorder that left before its disk was there: said aloud, because a bad contact looks the same."""
+
+    code = "ingest.left_unlocking"
+    sentence = (
+        "{device} was taken out while it was being unlocked. Nothing was read and everything is still on it; put it "
+        "back into any bay and wait until it may be removed."
+    )
 
 
 class Unlocked(Protocol):

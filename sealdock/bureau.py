@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from casework.badge import keep_pin
 from casework.case import CaseFacts, CaseFile, Kind, Stage, open_case
 from casework.issue import hand_out
+from casework.officer import give_pin
 from casework.people import Officer, OfficerFacts, Unit, register_officer, register_unit, units
 from casework.permission import Role
 from casework.recorder import register_recorder
@@ -37,6 +39,8 @@ OFFICERS = (
     DemoOfficer("060123", "执法员甲", "ZF-060123", "X1A0123"),
     DemoOfficer("060245", "执法员乙", "ZF-060245", "X1A0245"),
 )
+UNREGISTERED = DemoOfficer("060245", "执法员乙", "ZF-060245", "X1A0777")
+"""A recorder that is in no register: the second officer's spare one."""
 ACCOUNTS = (
     ("custodian", "证据管理员（演示）", Role.CUSTODIAN),
     ("reviewer", "审查人员（演示）", Role.REVIEWER),
@@ -46,16 +50,18 @@ CASE_NUMBER = "演应急罚〔2026〕12号"
 CASE_TITLE = "某烟花爆竹零售点安全设施不合格案"
 
 
-def found(db: Database, submitter: Submitter, password: str) -> None:
-    """Put the bureau's people, recorders and accounts on the log, once; passwords that a reindex lost come back."""
+def found(db: Database, submitter: Submitter, password: str, pin: str) -> None:
+    """Put the bureau's people, recorders and accounts on the log, once; what a reindex lost of them comes back."""
     with db.writing() as session:
         if session.scalar(select(Unit.id).limit(1)) is not None:
             for username, _, _ in ACCOUNTS:
                 set_password(session, username, password)
+            for known in session.scalars(select(Officer)):
+                keep_pin(session, known.id, known.number, pin)
             return
         unit_id = register_unit(session, submitter, None, UNIT_NUMBER, UNIT_NAME)
         for officer in OFFICERS:
-            _issue(session, submitter, officer, unit_id)
+            _issue(session, submitter, officer, unit_id, pin)
         for username, name, role in ACCOUNTS:
             create_account(session, submitter, username=username, name=name, roles=(role,), password=password)
     submitter.ring()
@@ -77,12 +83,13 @@ def open_demo_case(db: Database, submitter: Submitter, actor: str) -> str:
     return case_id
 
 
-def _issue(session: Session, submitter: Submitter, officer: DemoOfficer, unit_id: str) -> None:
+def _issue(session: Session, submitter: Submitter, officer: DemoOfficer, unit_id: str, pin: str) -> None:
     facts = OfficerFacts(
         number=officer.number, name=officer.name, unit_id=unit_id,
         certificate_number=officer.certificate, certificate_valid_until="2029-12-31",
     )  # fmt: skip
     officer_id = register_officer(session, submitter, None, facts)
+    give_pin(session, submitter, None, officer_id, pin)
     register_recorder(session, submitter, None, officer.recorder_serial, "DSJ-X1", officer_id)
     holder = session.get_one(Officer, officer_id)
     hand_out(session, submitter, holder, officer.recorder_serial, "演示", utc_now())

@@ -30,6 +30,7 @@ def _fill(image: Path, folder: Path) -> bool:
     device = _output("losetup", "--find", "--show", str(image))
     if device is None:
         return False
+    _output("blockdev", "--setrw", device)  # the number keeps what its last user had set
     with TemporaryDirectory(prefix="sealdock-card-") as mountpoint:
         try:
             if _output("mount.exfat-fuse", device, mountpoint) is None:

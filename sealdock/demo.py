@@ -1,5 +1,7 @@
 """The demo: a whole station on this machine, with a small bureau and two emulated recorders that dock.
 
+A third one is in no register, so its bay asks an officer, and nothing is copied before the answer.
+
 Everything is the real thing: the five processes, the vault, the keys, the cards (exFAT images where this machine
 can mount them), footage that is encoded on the spot. Only the recorders are made of files. The passphrase and the
 passwords lie readable in the demo's directory, which a real station never does.
@@ -15,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from secrets import token_hex, token_urlsafe
+from secrets import randbelow, token_hex, token_urlsafe
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -90,6 +92,7 @@ CARDS = (
         Clip("mp4", video, Scene.WAREHOUSE, Codec.H264, 10),
     ),
 )
+UNREGISTERED_CARD = (Clip("jpg", photo, Scene.WAREHOUSE, Codec.H264, 1),)
 
 
 @dataclass(frozen=True)
@@ -129,13 +132,18 @@ class Demo:
         """The password of every demo account."""
         return (self.credentials / "console-password").read_text(encoding="ascii")
 
+    @property
+    def pin(self) -> str:
+        """The PIN of every demo officer."""
+        return (self.credentials / "officer-pin").read_text(encoding="ascii")
+
     def prepare(self) -> Station:
         """Make vault, keys, database and bureau the first time; open them every time."""
         if not self.settings_path.exists():
             self._found()
         station = Station.load(self.settings_path)
         schema.upgrade(station.db)
-        bureau.found(station.db, station.submitter("console"), self.password)
+        bureau.found(station.db, station.submitter("console"), self.password, self.pin)
         return station
 
     def start(self, stop: threading.Event) -> threading.Thread:
@@ -162,15 +170,23 @@ class Demo:
     def plug(self) -> None:
         """Put both recorders into their bays."""
         for number, officer in enumerate(bureau.OFFICERS, start=1):
-            image = self.cards / f"card-{number}.img"
-            place = (
-                {"image": str(image)} if image.exists() else {"directory": str(self.cards / f"card-{number}")}
-            )
-            claim = {
-                "id_path": f"pci-0000:00:14.0-usb-0:{number}", "serial": officer.recorder_serial, "vendor": "DSJ",
-                "product": "DSJ-X1", "bytes_per_second": CARD_BYTES_PER_SECOND, **place,
-            }  # fmt: skip
-            plug_in(self.directory / "bays" / f"bay-{number}.json", json.dumps(claim))
+            self._plug(number, officer, self.cards / f"card-{number}")
+
+    def plug_unregistered(self) -> None:
+        """Put a recorder that is in no register into the next bay: it asks whether it holds duty footage."""
+        folder = self.cards / "unregistered"
+        if not folder.exists():
+            _film(folder, bureau.UNREGISTERED, UNREGISTERED_CARD, self.say)
+        self._plug(len(CARDS) + 1, bureau.UNREGISTERED, folder)
+
+    def _plug(self, number: int, officer: bureau.DemoOfficer, folder: Path) -> None:
+        image = folder.with_suffix(".img")
+        place = {"image": str(image)} if image.exists() else {"directory": str(folder)}
+        claim = {
+            "id_path": f"pci-0000:00:14.0-usb-0:{number}", "serial": officer.recorder_serial, "vendor": "DSJ",
+            "product": "DSJ-X1", "bytes_per_second": CARD_BYTES_PER_SECOND, **place,
+        }  # fmt: skip
+        plug_in(self.directory / "bays" / f"bay-{number}.json", json.dumps(claim))
 
     def pull(self) -> None:
         """Take the recorders out."""
@@ -185,6 +201,7 @@ class Demo:
         passphrase = token_urlsafe(18).encode()
         create_once(self.credentials / "root-passphrase", passphrase, 0o400)
         create_once(self.credentials / "console-password", f"demo-{token_hex(4)}".encode(), 0o400)
+        create_once(self.credentials / "officer-pin", f"47{randbelow(10_000):04}".encode(), 0o400)
         founded = initialise(self.directory / "vault", self.directory / "keys", passphrase)
         create_once(self.credentials / "recovery.key", f"{founded.recovery_identity}\n".encode(), 0o400)
         create_once(self.credentials / "log.vkey", f"{founded.vkey}\n".encode())

@@ -24,6 +24,8 @@ def described(profile: Profile) -> Iterator[str]:
         yield f"{'excludes' if number == 0 else '':<10} {pattern}"
     if profile.match.instead_of:
         yield f"instead of {', '.join(profile.match.instead_of)}"
+    if profile.match.general:
+        yield "general    stands back for every other whose marks it excludes"
     for number, footage in enumerate(profile.footage):
         yield f"{'footage' if number == 0 else '':<10} {footage.files}"
     yield f"numbers    {profile.sequence.per.value}, from {profile.sequence.start}"

@@ -39,15 +39,19 @@ from devices.mtp.recorder import mtp_opener
 from devices.profile import Profile, load_profiles
 from devices.serial.attempt import Attempts
 from devices.serial.secret import PasswordStore
-from ingest import proxies
+from ingest import erase_open, proxies
+from ingest.admission import admit_all
 from ingest.copying import SealingLine
 from ingest.dockd import Dockd
 from ingest.inbox import Inbox
+from ingest.lights import lamps_of, shining
 from ingest.proxies import Workshop
 from ingest.room import is_docking
 from ingest.status import read_status
 from ingest.turns import Turns
 from ingest.unlocking import Unlock, unlocker
+from sealdock.clearing import erase_by_policy
+from sealdock.register_gate import RegisterGate
 from sealdock.worker import Worker
 from vault.anchor.assembly import anchord
 from vault.anchor.entry import AnchorEntries
@@ -254,12 +258,17 @@ def run_dockd(station: Station, stop: threading.Event) -> None:
     if settings.dock.emulation:
         detectors.append(EmulationDetector(settings.dock.emulation))
     make_directory(settings.dock.mounts)
-    Dockd(
+    gate = RegisterGate(station.db)
+    dock = Dockd(
         line, bays=settings.dock.bays, profiles=profiles, detectors=detectors,
         mounts=settings.dock.mounts, status_path=station.dock_status, station=settings.station.name,
         officer_name=station.officer_name, inbox=Inbox(settings.inbox, line) if settings.inbox else None,
         unlock=_unlocker(station), openers={Kind.STILL_IMAGE: mtp_opener(profiles)},
-    ).run(stop)  # fmt: skip
+        erase=erase_by_policy(settings, station.reader, line, stop), holder=gate.holder,
+        admit=gate.admit if settings.dock.unregistered == "ask" else admit_all,
+    )  # fmt: skip
+    with shining(station.dock_status, lamps_of(settings.dock.lights)):
+        dock.run(stop)
 
 
 def _unlocker(station: Station) -> Unlock | None:
@@ -280,6 +289,9 @@ def run_worker(station: Station, stop: threading.Event) -> None:
     )  # fmt: skip
     workshop.sweep()
     works = dict.fromkeys(proxies.KINDS, partial(proxies.handle, workshop=workshop))
+    works[erase_open.KIND] = partial(
+        erase_open.handle, workshop=workshop, second_copy=station.settings.fixity.second_copy
+    )
     scrubbing = threading.Thread(target=scrubber(station).run, args=(stop,), name="scrub")
     scrubbing.start()
     try:

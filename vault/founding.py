@@ -38,13 +38,13 @@ __all__ = [
 
 PERMITS = {  # which process may put which type of entry on the log; registered there at founding
     "vaultd": ["genesis", "key", "bucket", "root", "compromise", "ceremony", "clock", "refusal"],
-    "dockd": ["ingest", "session", "statement"],
-    "worker": ["derive", "verify"],
+    "dockd": ["ingest", "session", "statement", "erase"],
+    "worker": ["derive", "verify", "open"],
     "anchord": ["anchor"],
     "sealer": ["destroy"],
     "console": [
         "account", "unit", "officer", "recorder", "case", "link", "view", "denied", "export",
-        "hold", "release", "dispose", "issue", "claim",
+        "hold", "release", "dispose", "issue", "claim", "quarantine",
     ],
     "bureau": ["signer", "schedule", "hold", "release", "rewrap", "dispose", "report", "repair", "drill"],
 }  # fmt: skip

@@ -4,7 +4,7 @@ A request is a signed note by a process key that the log registers. Numbered che
   1. The signature holds, the request is not older than a minute and was not answered before.
   2. The key is within its rate, so that a console or a worker in the wrong hands cannot empty the vault unseen.
   3. The console names a `view` or `export` entry of its own that is on the log, neither older than half a day nor from
-     the future, and about this very object. The worker names one of the two kinds of job that need content; no entry
+     the future, and about this very object. The worker names one of the kinds of job that need content; no entry
      precedes that, so its rate is low and each key it gets is noted in the journal.
   4. The object's wrapped key is the one that its entry, or the newest re-wrap that opens, commits to. For a derivative,
      the worker's signed note commits to key and parent.
@@ -59,7 +59,7 @@ __all__ = [
 
 REQUEST_AGE = timedelta(seconds=60)
 GRANT_AGE = timedelta(hours=12)  # a working day's viewing needs no second entry
-JOBS = ("index", "proxy")  # what ingest.proxies does with an original
+JOBS = ("index", "proxy", "open")  # what ingest.proxies and ingest.erase_open do with an original
 RATES = {  # keys per second, and how many at once
     "console": (20.0, 300.0),
     "worker": (5.0, 100.0),  # one sandboxed index after the other takes longer than a fifth of a second each

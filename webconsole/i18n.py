@@ -128,6 +128,7 @@ def _nouns() -> dict[str, str]:
         "case": gettext("case"),
         "officer": gettext("officer"),
         "package": gettext("package"),
+        "quarantined_session": gettext("docking session in quarantine"),
         "recorder_asset": gettext("recorder"),
         "recording": gettext("recording"),
         "unit": gettext("unit"),

@@ -36,6 +36,8 @@ _WORDS = {
     "view.proxy": ("播放可播放副本", "Playable copy viewed"),
     "denied": ("访问被拒绝", "Access denied"),
     "export": ("出示/移送", "Disclosed"),
+    "open": ("全文解密核验", "Opened in full to prove it"),
+    "erase": ("从执法记录仪清除", "Erasing from the recorder"),
     "refusal": ("日志拒绝登记", "Refused by the log"),
     # purposes
     "purpose.own": ("本人录制", "own recording"),

@@ -19,6 +19,7 @@ from devices.gatekeeper import keep_gate
 from devices.port_watch import Plugged, PortWatch
 from devices.profile import load_profiles
 from ingest.bays import bay_tables, paths_of, take_back, vendor_specific, write_bays
+from sealdock.command.lamps import lamps
 from sealdock.command.option import json_option
 
 WAIT_S = 10.0  # after Enter; a device needs a moment to say its name
@@ -30,6 +31,9 @@ MOST_BAYS = 99  # core.settings.BaySettings.number
 @click.group()
 def bay() -> None:
     """Map sockets to bays, and look at them."""
+
+
+bay.add_command(lamps)
 
 
 @bay.command("list")

@@ -14,6 +14,7 @@ import click
 from core import log
 from core.errors import Exit, SealdockError
 from ingest.status import BayStatus, DockStatus
+from sealdock import bureau
 from sealdock.demo import Demo, wait_docked
 from sealdock.demo_case import Outcome, finish, wait_indexed, wait_ready
 
@@ -65,7 +66,12 @@ def _play(running: Demo, stop: threading.Event, *, once: bool) -> int:
         outcome: Outcome = finish(running)
         click.echo(outcome.text)
         return outcome.exit_code
-    click.echo("\nThe station goes on until you press Ctrl-C.")
+    running.plug_unregistered()
+    click.echo(
+        f"\nBay 3 has a recorder that is in no register. On the dock board: My uploads, officer "
+        f"{bureau.OFFICERS[0].number}, PIN {running.pin}."
+    )
+    click.echo("The station goes on until you press Ctrl-C.")
     stop.wait()
     return Exit.YES
 

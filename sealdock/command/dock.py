@@ -9,7 +9,9 @@ import click
 
 from core.errors import Exit
 from devices.serial.attempt import Attempts
+from ingest.erase_gate import tally
 from ingest.status import read_status
+from sealdock.clearing import gates
 from sealdock.command.option import json_option
 from sealdock.doctor import examine
 from sealdock.wiring import Station
@@ -54,6 +56,24 @@ def forgive(context: click.Context, profile: str, serial: str) -> None:
     else:
         click.echo(f"No wrong password is noted for {serial} under the profile {profile}.", err=True)
     context.exit(Exit.YES if known else Exit.NO)
+
+
+@dock.command()
+@json_option
+@click.pass_context
+def erasable(context: click.Context, as_json: bool) -> None:
+    """Count the files still on recorders by what keeps them there: 1 when the settings keep everything."""
+    station = Station.load(context.obj)
+    policy = station.settings.dock.erase
+    if policy.policy == "keep":
+        click.echo("The settings keep footage on recorders ([dock.erase] policy).", err=True)
+        context.exit(Exit.NO)
+    found = tally(station.db, gates(station.settings, station.reader))
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for why, count in sorted(found.items()):
+        click.echo(f"{count:>8}  {why}")
 
 
 @click.command()

@@ -27,6 +27,7 @@ from devices.replay import captures_in, may_meet, prove, replay
 from devices.volume import mount_image, open_volume, presence_of
 from sealdock import profile_report
 from sealdock.command.option import json_option
+from sealdock.match_report import contradictions, explained
 from sealdock.wiring import Station
 
 CAPTURES = Path(__file__).resolve().parents[2] / "tests/captures"  # of a checkout; a station has none
@@ -126,6 +127,8 @@ def _checked(candidate: Profile, seen: Capture | None, known: tuple[Profile, ...
         click.echo(
             f"Neither file rules out the other, so a device may fit both and is then refused: {', '.join(meeting)}"
         )
+    for line in contradictions(candidate, others):
+        click.echo(line)
     if seen is None:
         return True
     result = replay(candidate, seen)
@@ -143,13 +146,20 @@ def _prove(profiles: tuple[Profile, ...], captures: Path | None, seen: Capture |
 
 
 @profile.command()
-@click.argument("path", type=directory)
+@click.argument("path", required=False, type=click.Path(exists=True, path_type=Path))
+@click.option("--bay", type=int, help="The device in this bay of the station instead of a PATH.")
 @site_option
 @click.pass_context
-def match(context: click.Context, path: Path, site: Path | None) -> None:
-    """Say which profile recognises the mounted card or folder PATH: 0 one does, 1 none does."""
-    listing = Medium(path, "folder", Identity(), Presence(str(path))).list()
-    found = match_layout(load_profiles(site=site), listing.layout, str(path))
+def match(context: click.Context, path: Path | None, bay: int | None, site: Path | None) -> None:
+    """Say which profile recognises the card, folder or card image PATH, or the device in a bay, and why.
+
+    0: one does; 1: none does. Marks of more than one are an error, after the marks themselves.
+    """
+    known = load_profiles(site=site)
+    with _opened(path, bay, Path(context.obj)) as (listing, _):
+        layout = listing.layout
+    click.echo("\n".join(explained(known, layout)), err=True)
+    found = match_layout(known, layout, "This device")
     click.echo(found.id if found else "No profile recognises this layout.")
     context.exit(Exit.YES if found else Exit.NO)
 
@@ -176,8 +186,6 @@ def new(
     The capture holds names, sizes and times, never content, and stand-ins for people's numbers. 0: both files are
     written; 1: a profile recognises the device already, and only the capture is.
     """
-    if (path is None) == (bay is None):
-        raise click.UsageError("give a PATH or --bay")
     known = load_profiles(site=site)
     with _opened(path, bay, Path(context.obj)) as (listing, origin):
         seen = capture(listing, origin, utc_now())
@@ -210,6 +218,8 @@ def _origin(seen: Capture) -> str:
 @contextmanager
 def _opened(path: Path | None, bay: int | None, settings: Path) -> Iterator[tuple[Listing, Origin]]:
     """The medium listed, and where it comes from; let go of at the end."""
+    if (path is None) == (bay is None):
+        raise click.UsageError("give a PATH or --bay")
     with TemporaryDirectory(prefix="sealdock-profile-") as mounts:
         medium, is_real = _medium(path, bay, settings, Path(mounts))
         listing = medium.list()

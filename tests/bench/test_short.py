@@ -1,4 +1,4 @@
-"""Every bench of the vault runs, in a size that says nothing about speed: what it builds has to be whole."""
+"""Benches of vault and dock run, in a size that says nothing about speed: what they build has to be whole."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ HERE = Path(__file__).parents[2]
         ["log", "--entries", "25k", "--tree", "70k"],
         ["read", "--size", "64M"],
         ["verify", "--entries", "1k", "--size", "8M", "--rounds", "1"],
+        ["dock_one", "--rates", "30,60", "--seconds", "1"],
+        ["dock_idle", "--seconds", "2", "--updates", "30"],
         ["million", "--small", "50", "--large", "600", "--looks", "8"],
     ],
     ids=lambda command: command[0],

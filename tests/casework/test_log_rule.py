@@ -11,11 +11,13 @@ from vault.log.outbox import RefusedError
 from vault.log.rules import Rules
 
 CASE, RECORDING, ACCOUNT, RECORDER = new_id(), new_id(), new_id(), new_id()
+SESSION, DUTY = new_id(), new_id()
 GOOD = {
     "unit": {"event": "registered", "unit": new_id()},
     "officer": {"event": "changed", "officer": new_id()},
     "recorder": {"event": "registered", "recorder": new_id()},
     "claim": {"kind": "case", "session": new_id()},
+    "quarantine": {"session": SESSION, "decision": "accepted"},
     "issue": {"recorder": RECORDER, "action": "out"},
     "account": {"event": "created", "account": ACCOUNT, "roles": ["custodian"]},
     "case": {"event": "opened", "case": CASE},
@@ -47,8 +49,10 @@ class Log:
         return [place for place in named if not types or self.leaves[place].type in types]
 
 
-def entry(kind: str, facts: dict[str, object], about: tuple[str, ...] = ()) -> Leaf:
-    return Leaf(id=new_id(), type=kind, time=stamp(utc_now()), by="console", about=about, facts=facts)
+def entry(kind: str, facts: dict[str, object], about: tuple[str, ...] = (), entry_id: str = "") -> Leaf:
+    return Leaf(
+        id=entry_id or new_id(), type=kind, time=stamp(utc_now()), by="console", about=about, facts=facts
+    )
 
 
 @pytest.fixture
@@ -60,7 +64,11 @@ def rules() -> Rules:
 
 @pytest.fixture
 def log() -> Log:
-    return Log([entry("case", GOOD["case"], (CASE,)), entry("recorder", GOOD["recorder"], (RECORDER,))])
+    return Log([
+        entry("case", GOOD["case"], (CASE,)), entry("recorder", GOOD["recorder"], (RECORDER,)),
+        entry("claim", {"kind": "duty", "session": SESSION}, (SESSION,), DUTY),
+        entry("session", {"quarantined": DUTY}, entry_id=SESSION),
+    ])  # fmt: skip
 
 
 def test_every_type_is_known_here() -> None:
@@ -70,7 +78,10 @@ def test_every_type_is_known_here() -> None:
 @pytest.mark.parametrize("kind", sorted(GOOD))
 def test_what_casework_submits_is_taken(rules: Rules, log: Log, kind: str) -> None:
     rules.check(
-        log, entry(kind, GOOD[kind], (CASE, RECORDING, ACCOUNT, RECORDER)[: 2 if kind == "export" else 4])
+        log,
+        entry(
+            kind, GOOD[kind], (CASE, RECORDING, ACCOUNT, RECORDER, SESSION)[: 2 if kind == "export" else 5]
+        ),
     )
 
 
@@ -115,8 +126,9 @@ def test_what_was_disposed_of_may_be_taken_out_of_a_case(rules: Rules, log: Log)
 
 
 @pytest.mark.parametrize(
-    ("kind", "named"), [("link", (CASE,)), ("link", (RECORDING,)), ("account", (CASE,)), ("issue", (CASE,))]
-)
+    ("kind", "named"), [("link", (CASE,)), ("link", (RECORDING,)), ("account", (CASE,)), ("issue", (CASE,)),
+                         ("quarantine", (CASE,))],
+)  # fmt: skip
 def test_an_entry_hides_from_nobody_whom_it_is_about(
     rules: Rules, log: Log, kind: str, named: tuple[str, ...]
 ) -> None:
@@ -136,3 +148,24 @@ def test_a_badge_or_pin_is_given_without_a_secret_on_the_log(rules: Rules, log: 
     rules.check(log, entry("officer", facts))
     with pytest.raises(RefusedError, match="'officer'"):
         rules.check(log, entry("officer", {**facts, "digest": "0" * 64}))
+
+
+def test_a_session_in_quarantine_needs_the_claim_of_an_officer(rules: Rules, log: Log) -> None:
+    """A database alone must not take in a recorder that the register does not answer for."""
+    rules.check(log, entry("session", {"quarantined": DUTY}))
+    rules.check(log, entry("session", {}))
+    held = entry("claim", {"kind": "holder", "session": SESSION}, (SESSION,))
+    log.leaves.append(held)
+    for claim in (held.id, new_id(), CASE):
+        with pytest.raises(RefusedError, match="nobody claimed"):
+            rules.check(log, entry("session", {"quarantined": claim}))
+
+
+def test_a_decision_is_only_taken_of_a_session_that_was_quarantined(rules: Rules, log: Log) -> None:
+    plain = entry("session", {})
+    log.leaves.append(plain)
+    for session in (plain.id, new_id(), DUTY):
+        with pytest.raises(RefusedError, match="not on the log, or was not taken in quarantine"):
+            rules.check(log, entry("quarantine", {"session": session, "decision": "not_duty"}, (session,)))
+    with pytest.raises(RefusedError, match="'quarantine'"):
+        rules.check(log, entry("quarantine", {"session": SESSION, "decision": "erase"}, (SESSION,)))

@@ -15,6 +15,7 @@ import pytest
 from emulation.card import make_exfat, run
 from hypothesis import given
 from hypothesis import strategies as st
+from support.loop import attach, detach
 
 from devices import card
 from devices.card_record import SOCKET, ask, parse_line, read_record, record_path
@@ -26,9 +27,9 @@ from devices.unwritten import compare
 def device(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "folder/DCIM").mkdir(parents=True)
     (tmp_path / "folder/DCIM/a.mp4").write_bytes(b"footage")
-    loop = run("losetup", "--find", "--show", str(make_exfat(tmp_path / "card.img", tmp_path / "folder")))
-    yield Path(loop)
-    run("losetup", "--detach", loop)
+    loop = attach(make_exfat(tmp_path / "card.img", tmp_path / "folder"))
+    yield loop
+    detach(loop)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from emulation.card import make_exfat, make_ext4, make_fat32, run
 
 from devices.block import attached, probe
-from devices.error import NotARecorderFileSystemError, NotMountableError
-from devices.mount import LADDER, OWN_PREFIX, mount_read_only, sweep
+from devices.error import DamagedFileSystemError, NotARecorderFileSystemError, NotMountableError
+from devices.mount import LADDER, OWN_PREFIX, mount_read_only, not_mountable, sweep
 from devices.volume import mount_image
 
 MAKERS = {"exfat": make_exfat, "vfat": make_fat32, "ext4": make_ext4}
@@ -97,6 +97,21 @@ def test_a_broken_file_system_is_an_error_that_names_the_card(tmp_path: Path, fo
     with pytest.raises(NotMountableError, match="recorder 7"):
         mount_image(image, tmp_path / "mounts", "recorder 7")
     assert list((tmp_path / "mounts").iterdir()) == []
+
+
+def test_tables_that_a_driver_of_the_kernel_refuses_are_damage_and_not_a_missing_driver(
+    tmp_path: Path, folder: Path
+) -> None:
+    image = make_ext4(tmp_path / "card.img", folder)
+    with image.open("r+b") as file:
+        file.seek(4096)  # the group descriptors (ext4: the block behind the superblock's)
+        file.write(bytes(4096))
+        file.seek(1024 + 0x28)  # inodes per group: none
+        file.write(bytes(4))
+    with pytest.raises(DamagedFileSystemError, match=r"recorder 8 .*ext4.*do not format"):
+        mount_image(image, tmp_path / "mounts", "recorder 8")
+    assert isinstance(not_mountable("a card", "ext4", "it said so"), DamagedFileSystemError)
+    assert not isinstance(not_mountable("a card", "no-such-driver", "it said so"), DamagedFileSystemError)
 
 
 def test_a_loop_device_that_is_not_mounted_goes_away_by_itself(tmp_path: Path, folder: Path) -> None:

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from devices.capture import Capture, CapturedEntry
 from devices.draft import LOOK, NothingToDraftError, draft
+from devices.error import MixedMarksError
 from devices.match import Layout, match, recognises
 from devices.profile import Profile, load_profiles
 from devices.recorder import Identity
 from devices.replay import may_meet, replay
 from devices.shape import Kind, cut
+from devices.table import MAX_PATTERN
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PROFILES = load_profiles()
@@ -46,6 +48,23 @@ def test_a_draft_reads_what_the_names_of_an_unknown_device_say() -> None:
         3,
     }
     assert [one.companion_of is not None for one in result.readings if one.path.endswith(".gpx")] == [True]
+
+
+def test_a_card_with_marked_recordings_alone_is_recognised_too() -> None:
+    marked = [path for path in UNKNOWN if "/LOCK/" in path]
+    assert recognises(drafted(UNKNOWN), Layout(Identity(), with_folders(marked)))
+
+
+def test_names_in_very_many_long_folders_still_give_a_pattern_that_a_profile_may_have() -> None:
+    folders = [letter * 180 for letter in "ABCDEFGHIJ"]
+    files = [f"{folder}/{folder}/V_20261123_08{n:02d}00.mp4" for n, folder in enumerate(folders)]
+    profile = drafted(files)
+    assert max(map(len, profile.match.requires)) <= MAX_PATTERN
+
+
+def test_a_name_that_is_too_long_for_a_pattern_is_a_reason_and_no_traceback() -> None:
+    with pytest.raises(NothingToDraftError, match="its names make no profile"):
+        drafted([f"{'A' * 250}/{'B-' * 120}/{'C' * 250}/{'D-' * 120}/{'E.' * 120}/V_20261123_081500.mp4"])
 
 
 def test_a_draft_can_meet_no_shipped_profile_on_any_device() -> None:
@@ -151,11 +170,37 @@ def test_a_draft_may_take_the_place_of_the_general_profile_where_the_names_say_m
     assert plain.id == "generic-dcim"
 
 
-def test_a_draft_stands_back_where_a_shipped_familys_marks_are_on_the_card_too() -> None:
+def test_a_card_with_a_drafted_profiles_marks_and_a_shipped_familys_is_refused_with_both_names() -> None:
     layout = Layout(Identity(), with_folders([*UNKNOWN, *LAYOUTS["photo-camera"]]))
-    found = match([*PROFILES, drafted(UNKNOWN)], layout, "it")
-    assert found is not None
-    assert found.id == "photo-camera"
+    with pytest.raises(MixedMarksError, match="our-own, photo-camera"):
+        match([*PROFILES, drafted(UNKNOWN)], layout, "it")
+    with pytest.raises(MixedMarksError, match="our-own, photo-camera"):
+        match([drafted(UNKNOWN), *PROFILES], layout, "it")
+
+
+def test_a_drafted_profile_that_names_the_shipped_one_reads_such_a_card() -> None:
+    files = [*UNKNOWN, *LAYOUTS["photo-camera"]]
+    text = draft(seen(UNKNOWN), "our-own", PROFILES, ["photo-camera", "generic-dcim"])
+    own = Profile.model_validate(tomllib.loads(text))
+    assert match([*PROFILES, own], Layout(Identity(), with_folders(files)), "it") is own
+
+
+def test_a_drafted_profile_is_refused_beside_the_general_one_too() -> None:
+    layout = Layout(Identity(), with_folders([*UNKNOWN, "DCIM/100MEDIA/MOV_0001.MP4"]))
+    with pytest.raises(MixedMarksError, match="generic-dcim, our-own"):
+        match([*PROFILES, drafted(UNKNOWN)], layout, "it")
+
+
+@given(
+    own=st.sets(st.sampled_from(UNKNOWN[:12]), min_size=1),
+    theirs=st.sets(st.sampled_from(sorted(set(LAYOUTS) - {"mtp-camera"})), min_size=1),
+)
+def test_a_site_profile_is_never_passed_over_in_silence(own: set[str], theirs: set[str]) -> None:
+    files = [*sorted(own), *(file for name in sorted(theirs) for file in LAYOUTS[name])]
+    site = drafted(UNKNOWN)
+    with pytest.raises(MixedMarksError) as caught:
+        match([*PROFILES, site], Layout(Identity(), with_folders(files)), "it")
+    assert site.id in str(caught.value)
 
 
 def test_the_layout_that_is_called_unknown_is() -> None:

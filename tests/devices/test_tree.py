@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from emulation.card import make_ext4, mounted
+from emulation.card import make_ext4, mounted, run
 
 from core.digest import sha256_hex
 from devices.mount import Mount
@@ -150,3 +150,31 @@ def test_a_folder_beyond_the_limit_is_not_looked_at_whole(
     monkeypatch.undo()
     assert entries[-1].reason is Refusal.TOO_MANY
     assert len([a for a in looked if isinstance(a[0], bytes)]) == 11
+
+
+def test_of_two_entries_with_one_name_the_second_is_refused_and_named_apart(tmp_path: Path) -> None:
+    (tmp_path / "content/DCIM").mkdir(parents=True)
+    for name in "AB":
+        (tmp_path / f"content/DCIM/{name}.MP4").write_bytes(name.encode())
+    image = tmp_path / "twins.img"
+    image.write_bytes(bytes(8 << 20))
+    plain = "^metadata_csum,^dir_index"
+    run("mkfs.ext4", "-q", "-O", plain, "-d", str(tmp_path / "content"), str(image))
+    image.write_bytes(image.read_bytes().replace(b"\x05\x01B.MP4", b"\x05\x01A.MP4"))  # length, type, name
+    mount = mount_image(image, tmp_path / "mounts", "twins")
+    found = [entry for entry in Tree(mount.root).walk() if b"/A" in entry.path]
+    mount.close()
+    assert [(entry.shown_path, entry.reason) for entry in found] == [
+        ("DCIM/A.MP4", None),
+        ("DCIM/A.MP4 (2)", Refusal.SAME_NAME),
+    ]
+
+
+def test_names_that_differ_in_their_encoding_alone_are_spelled_apart(tmp_path: Path) -> None:
+    name = "执法"
+    for folder in (name.encode(), name.encode("gbk")):
+        below = os.fsencode(tmp_path) + b"/" + folder
+        os.mkdir(below)
+        open(below + b"/a.mp4", "wb").close()
+    shown = sorted(entry.shown_path for entry in Tree(tmp_path).walk() if entry.kind is Kind.FILE)
+    assert shown == ["\\xd6\\xb4\\xb7\\xa8/a.mp4", "执法/a.mp4"]

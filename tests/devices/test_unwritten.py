@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from emulation.card import make_exfat, make_ext4, make_fat32, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.loop import attach, detach
 
 from devices.mount import OWN_PREFIX, mount_read_only, sweep
 from devices.structure import MOST_OF_ONE, file_system_extents, partition_extents
@@ -28,23 +28,23 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def loops() -> Iterator[list[str]]:
-    made: list[str] = []
+def loops() -> Iterator[list[Path]]:
+    made: list[Path] = []
     yield made
     for loop in made:
-        subprocess.run(["losetup", "--detach", loop], check=False)
+        detach(loop)
 
 
-def attach(loops: list[str], image: Path) -> Path:
-    loops.append(run("losetup", "--find", "--show", str(image)))
-    return Path(loops[-1])
+def plugged(loops: list[Path], image: Path) -> Path:
+    loops.append(attach(image))
+    return loops[-1]
 
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_two_looks_at_a_card_that_nobody_wrote_to_are_equal(
-    tmp_path: Path, folder: Path, loops: list[str], kind: str
+    tmp_path: Path, folder: Path, loops: list[Path], kind: str
 ) -> None:
-    device = attach(loops, MAKERS[kind](tmp_path / "card.img", folder))
+    device = plugged(loops, MAKERS[kind](tmp_path / "card.img", folder))
     before, after = measure(device, kind), measure(device, kind)
     shown = compare(before, after)
     assert shown is not None
@@ -54,10 +54,10 @@ def test_two_looks_at_a_card_that_nobody_wrote_to_are_equal(
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_one_byte_in_a_table_breaks_both_proofs(
-    tmp_path: Path, folder: Path, loops: list[str], kind: str
+    tmp_path: Path, folder: Path, loops: list[Path], kind: str
 ) -> None:
     image = MAKERS[kind](tmp_path / "card.img", folder)
-    device = attach(loops, image)
+    device = plugged(loops, image)
     tables = file_system_extents(kind, lambda at, n: image.read_bytes()[at : at + n], image.stat().st_size)
     before = measure(device, kind)
     for extent in tables:
@@ -96,8 +96,8 @@ def test_a_mounted_card_proves_itself_while_it_is_mounted(tmp_path: Path, folder
     assert gone is None or not gone.holds
 
 
-def test_a_driver_that_writes_is_caught(tmp_path: Path, folder: Path, loops: list[str]) -> None:
-    device = attach(loops, make_ext4(tmp_path / "card.img", folder))
+def test_a_driver_that_writes_is_caught(tmp_path: Path, folder: Path, loops: list[Path]) -> None:
+    device = plugged(loops, make_ext4(tmp_path / "card.img", folder))
     before = measure(device, "ext4")
     (tmp_path / "rw").mkdir()
     run("mount", "-t", "ext4", str(device), str(tmp_path / "rw"))  # counts the mount in the superblock
@@ -115,10 +115,10 @@ def _swept(tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_swept")
 def test_a_card_with_an_unfinished_journal_is_read_and_not_mended(
-    tmp_path: Path, folder: Path, loops: list[str]
+    tmp_path: Path, folder: Path, loops: list[Path]
 ) -> None:
     image = make_ext4(tmp_path / "card.img", folder)
-    loop = attach(loops, image)
+    loop = plugged(loops, image)
     (tmp_path / "rw").mkdir()
     run("mount", "-t", "ext4", str(loop), str(tmp_path / "rw"))
     (tmp_path / "rw/new").write_bytes(b"x")
@@ -137,12 +137,12 @@ def test_a_card_with_an_unfinished_journal_is_read_and_not_mended(
 
 
 @pytest.mark.usefixtures("_swept")
-def test_a_card_with_its_dirty_flag_set_keeps_it(tmp_path: Path, folder: Path, loops: list[str]) -> None:
+def test_a_card_with_its_dirty_flag_set_keeps_it(tmp_path: Path, folder: Path, loops: list[Path]) -> None:
     image = make_exfat(tmp_path / "card.img", folder)
     with image.open("r+b") as card:
         card.seek(106)
         card.write(b"\x02\x00")  # VolumeFlags: VolumeDirty (exFAT 3.1.13.2)
-    device = attach(loops, image)
+    device = plugged(loops, image)
     mount = mount_read_only(device, "exfat", tmp_path / "mounts", "card")
     assert mount.root.name.startswith(OWN_PREFIX)
     shown = mount.untouched()
@@ -155,25 +155,24 @@ def test_a_card_with_its_dirty_flag_set_keeps_it(tmp_path: Path, folder: Path, l
 
 def test_another_disk_under_the_same_name_shows_nothing(tmp_path: Path, folder: Path) -> None:
     image = make_ext4(tmp_path / "card.img", folder)
-    device = Path(run("losetup", "--find", "--show", str(image)))
+    device = attach(image)
     before = measure(device, "ext4")
-    run("losetup", "--detach", str(device))
+    detach(device)
     run("losetup", str(device), str(image))
     try:
         assert compare(before, measure(device, "ext4")) is None
     finally:
-        run("losetup", "--detach", str(device))
+        detach(device)
 
 
 def test_a_partition_is_measured_with_the_table_of_its_disk(
-    tmp_path: Path, folder: Path, loops: list[str]
+    tmp_path: Path, folder: Path, loops: list[Path]
 ) -> None:
     inner = make_ext4(tmp_path / "inner.img", folder).read_bytes()
     entry = b"\0\0\0\0\x83\0\0\0" + (2048).to_bytes(4, "little") + (len(inner) // 512).to_bytes(4, "little")
     image = tmp_path / "disk.img"
     image.write_bytes((bytes(446) + entry + bytes(48) + b"\x55\xaa").ljust(2048 * 512, b"\0") + inner)
-    loops.append(run("losetup", "--find", "--show", str(image)))
-    disk = Path(loops[-1])
+    disk = plugged(loops, image)
     run("addpart", str(disk), "1", "2048", str(len(inner) // 512))
     part = disk.with_name(disk.name + "p1")
     if not part.exists():

@@ -55,7 +55,7 @@ class Processes:
 def write_settings(root: Path) -> None:
     """The settings of a station that `Station.make` made."""
     bays = "".join(f'[[dock.bays]]\nnumber = {n}\npath = "{port}"\n' for n, port in enumerate(PORTS, 1))
-    dock = '[dock]\nemulation = "control"\nmounts = "mounts"\n'
+    dock = '[dock]\nemulation = "control"\nmounts = "mounts"\nunregistered = "take"\n'
     paths = 'vault = "vault"\nstate = "."\nkeys = "keys"\n'
     (root / "sealdock.toml").write_text(paths + dock + bays, encoding="utf-8")
     (root / "credentials").mkdir()

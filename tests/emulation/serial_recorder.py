@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 import tty
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -165,8 +166,10 @@ def framed(body: bytes) -> bytes:
 class Talk:
     """Reads requests from a descriptor and answers them, until it is told to leave."""
 
-    def __init__(self, brain: Brain, descriptor: int, leaving: threading.Event) -> None:
-        self.brain, self._descriptor, self._leaving = brain, descriptor, leaving
+    def __init__(
+        self, brain: Brain, descriptor: int, leaving: threading.Event, switched: Callable[[], None] = bool
+    ) -> None:
+        self.brain, self._descriptor, self._leaving, self._switched = brain, descriptor, leaving, switched
         self._answered = 0
 
     def run(self) -> None:
@@ -200,6 +203,8 @@ class Talk:
         self._answered += 1
         self._leaving.wait(nature.delay_s)
         self._write((line + END if nature.echoes else b"") + nature.noise + reply)
+        if line.startswith(b"$SDRMS!") and self.brain.is_storage:
+            self._switched()
         return True
 
     def _write(self, message: bytes) -> None:
@@ -276,6 +281,12 @@ MODES = {
 }
 
 
+def _say_storage() -> None:
+    """The lab plugs the disk in when it reads this; the line may well stay open."""
+    sys.stdout.write("storage\n")
+    sys.stdout.flush()
+
+
 def serve_socket(path: Path, nature: Nature, *, once: bool = False) -> None:
     """Serve a UNIX socket, one station after the other; the recorder keeps its state from one to the next."""
     brain = Brain(nature)
@@ -287,10 +298,9 @@ def serve_socket(path: Path, nature: Nature, *, once: bool = False) -> None:
             peer, _ = listener.accept()
             with peer:
                 peer.setblocking(False)
-                Talk(brain, peer.fileno(), threading.Event()).run()
-            if brain.is_storage:
-                sys.stdout.write("storage\n")  # the lab plugs the disk in when it reads this
-                sys.stdout.flush()
+                Talk(brain, peer.fileno(), threading.Event(), _say_storage).run()
+            if brain.is_storage and nature.switches_silently:
+                _say_storage()
             if once:
                 return
 

@@ -16,7 +16,6 @@ from sqlalchemy.exc import OperationalError
 from devices.condition import Condition
 from devices.detect import Arrival, Departure, Kind
 from devices.emulation import FOLDER_TYPE
-from devices.error import UnknownRecorderError
 from devices.profile import Profile, load_profiles
 from devices.recorder import Identity, Recorder
 from devices.serial.error import ClockNotSetError, SilentError
@@ -27,6 +26,7 @@ from ingest.bay import Bay
 from ingest.docking import DockingSession
 from ingest.error import NotSealedError, UnpluggedError
 from ingest.offload import Offload
+from ingest.pulling import Pull
 from ingest.status import Tile, TileState
 from ingest.workplace import Workplace
 from vault.log.outbox import Submitter
@@ -249,11 +249,13 @@ class Locked:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Recorder]:
     """The recorders that were pulled."""
     found: list[Recorder] = []
-    pull: Callable[..., object] = Bay._pull
+    offload: Callable[..., object] = Pull._offload
     monkeypatch.setattr(
-        Bay,
-        "_pull",
-        lambda bay, stay, recorder, profile: (found.append(recorder), pull(bay, stay, recorder, profile))[1],
+        Pull,
+        "_offload",
+        lambda pull, recorder, profile, how: (found.append(recorder), offload(pull, recorder, profile, how))[
+            1
+        ],
     )
     return found
 
@@ -295,7 +297,7 @@ def test_an_unlocked_recorder_whose_disk_never_comes_is_a_sentence(dock: Dock) -
     assert dock.end() is S.SEALED
 
 
-def test_a_recorder_pulled_while_it_is_unlocked_leaves_an_empty_bay(dock: Dock) -> None:
+def test_a_recorder_pulled_while_it_is_unlocked_is_asked_back(dock: Dock) -> None:
     locked = Locked(dock)
 
     def pulled() -> None:
@@ -304,7 +306,11 @@ def test_a_recorder_pulled_while_it_is_unlocked_leaves_an_empty_bay(dock: Dock) 
 
     locked.then = pulled
     locked.plug_line()
-    assert dock.end() is S.EMPTY
+    assert dock.end() is S.INTERRUPTED
+    assert dock.tile.status.message is not None
+    assert dock.tile.status.message.code == "ingest.left_unlocking"
+    dock.arrive("other", FILM)
+    assert dock.end() is S.SEALED
 
 
 def test_what_the_line_told_is_not_believed_of_the_next_recorder(dock: Dock, seen: list[Recorder]) -> None:
@@ -348,16 +354,6 @@ def test_a_keyboard_in_a_bay_is_named_and_refused(dock: Dock) -> None:
     )
     dock.depart("k")
     assert dock.end() is S.EMPTY
-
-
-def test_who_may_not_be_read_is_not_read(dock: Dock) -> None:
-    def refuse(_recorder: Recorder, _profile: Profile) -> NoReturn:
-        raise UnknownRecorderError(device="an unregistered recorder")
-
-    dock.bay._place = replace(dock.bay._place, admit=refuse)
-    dock.arrive("v0", FILM)
-    assert dock.end() is S.UNKNOWN
-    assert dock.sessions() == []
 
 
 def kept_bodies(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devices.recorder import RefusedFile
 from devices.tree import Refusal
 from ingest import damage
-from ingest.damage import PAGE, TolerantStream, missing_bytes
+from ingest.damage import PAGE, TolerantStream, missing_bytes, refusal
 
 
 class BadCard:
@@ -127,3 +128,18 @@ def test_no_more_ranges_than_an_entry_holds(monkeypatch: pytest.MonkeyPatch) -> 
     read(stream, 8 * PAGE)
     assert len(stream.ranges) == 6
     assert stream.ranges[-1] == (10 * PAGE, 100 * PAGE)
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        (Refusal.UNREADABLE_DIRECTORY, "ingest.unreadable_entry"),
+        (Refusal.SAME_NAME, "ingest.unreadable_entry"),
+        (Refusal.SYMLINK, "ingest.refused_file"),
+    ],
+)
+def test_a_sick_card_is_told_from_an_entry_that_no_recorder_makes(reason: Refusal, code: str) -> None:
+    said = refusal(RefusedFile(b"20261124", "20261124", reason.value))
+    assert said.code == code
+    assert str(said).startswith("20261124 ")
+    assert reason.value.replace("_", " ") in str(said)

@@ -16,7 +16,7 @@ DESIGN = {
         "found copying", "copying copied", "copied submitted", "submitted verified", "verified receipted",
         "receipted erasable", "erasable erasing", "erasing erased", "copying interrupted", "copying damaged",
         "interrupted copying", "damaged submitted", "submitted mismatched", "mismatched found", "found unreadable",
-        "copying unreadable",
+        "copying unreadable", "erasable receipted", "erasing receipted",
     ),
     "session": (
         "attached identified", "attached quarantined", "identified offloading", "quarantined offloading",

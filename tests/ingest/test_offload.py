@@ -26,9 +26,11 @@ from devices.mass_storage import Medium, Presence
 from devices.profile import FOLDER, find_profile, load_profiles
 from devices.recorder import Identity
 from ingest import offload, sample
-from ingest.docking import Circumstance, DockingSession, Origin
+from ingest.circumstance import Circumstance, Origin
+from ingest.docking import DockingSession
 from ingest.error import RefusedFileError
-from ingest.offload import Offload, Outcome
+from ingest.offload import Offload
+from ingest.outcome import Outcome
 from ingest.recording import IngestRecording
 from ingest.statement import IdentityBy
 from ingest.status import BayStatus, Tile, TileState
@@ -209,7 +211,7 @@ def test_a_damaged_file_table_entry_is_named_and_the_rest_is_taken(station: Stat
     station.start_dockd()
     station.plug("a", image=str(image))
     assert station.wait_tile(*END).state is S.PARTIAL
-    assert sessions(station)[0].failures == [{"path": "DCIM/B.MP4", "reason": "ingest.refused_file"}]
+    assert sessions(station)[0].failures == [{"path": "DCIM/B.MP4", "reason": "ingest.unreadable_entry"}]
     assert [row.state for row in recordings(station)] == ["receipted"]
 
 

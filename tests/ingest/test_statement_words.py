@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.canonical import Json
+from devices.unwritten import Method
 from ingest import statement_words
 from ingest.statement import Fate, HolderBy, IdentityBy
 from ingest.statement_words import FATES, HOLDERS, IDENTITIES, sentences
@@ -26,7 +27,7 @@ def test_a_statement_is_said_in_the_order_of_a_page() -> None:
         "Identity: the recorder answered the unlocking.",
         "Holder 060123: shown by badge.",
         "The recorder's clock was -90.5 s off, within 1.1 s.",
-        "The dock wrote nothing to the recorder (write_counter).",
+        "The dock wrote nothing to the recorder: the kernel counted no sector written to it.",
         "Command sent to the recorder that changed its state: unlock.",
         "1 files left out by the profile: no footage.",
         "4 files taken.",
@@ -50,3 +51,18 @@ def test_what_a_later_version_says_is_not_passed_over() -> None:
     assert "teleported: 2." in said
     assert "The recorder's clock could not be read: its drift is unknown." in said
     assert "Whether anything was written to the recorder was not measured." in said
+
+
+def test_how_it_was_shown_is_said_in_words_and_a_later_way_by_its_code() -> None:
+    def said(method: str, *, holds: bool) -> str:
+        return next(
+            text
+            for text in map(str, sentences(STATEMENT | {"untouched": {"method": method, "holds": holds}}))
+            if "wrote nothing" in text
+        )
+
+    for method in Method:
+        assert method.value not in said(method.value, holds=True)
+    assert "could not be read" in said("write_counter+tables", holds=False)
+    assert said("sworn", holds=True) == "The dock wrote nothing to the recorder (sworn)."
+    assert said("sworn", holds=False).endswith("could not be shown (sworn).")

@@ -35,6 +35,7 @@ def played(sizes: list[int], rate: float, each_s: float, unsteady: float, random
     for size in sizes:
         left.begin(now)
         now += each_s / 2
+        left.opened(now)
         for start in range(0, size, MIB):
             count = min(MIB, size - start)
             now += count / rate * random.uniform(1 - unsteady, 1 + unsteady)
@@ -64,6 +65,21 @@ def test_nothing_is_said_before_there_is_something_to_say() -> None:
         left.take(MIB, second)
         assert (left.seconds() is None) == (second < TOLD_AFTER_S)
     assert left.seconds() == pytest.approx(12, abs=1)
+
+
+def test_photographs_tell_how_long_the_film_behind_them_takes() -> None:
+    random = Random(3)  # noqa: S311
+    sizes, now = [20_000] * 60 + [200 * MIB], 0.0
+    left = TimeLeft(len(sizes), sum(sizes))
+    for size in sizes[:-1]:
+        left.begin(now)
+        now += random.uniform(0.05, 0.2)  # the log and the disk are what a small file waits for
+        left.opened(now)
+        now += size / (5 * MIB)
+        left.take(size, now)
+        now += 0.02
+        left.end(size, now)
+    assert left.seconds() == pytest.approx(200 / 5, rel=WITHIN)
 
 
 def test_what_was_passed_over_is_not_waited_for_and_the_end_is_nothing() -> None:

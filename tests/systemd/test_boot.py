@@ -78,6 +78,7 @@ def stage(place: Path) -> list[str]:
 def _card(station: Path) -> None:
     """Settings with one bay, and a recorder that holds one short film."""
     settings = (SYSTEMD / "sealdock.toml").read_text(encoding="utf-8")
+    settings = settings.replace('unregistered = "ask"', 'unregistered = "take"', 1)
     mounts = 'mounts = "/run/sealdock/mounts"\n'
     bay = 'emulation = "/srv/plugs"\n\n[[dock.bays]]\nnumber = 1\npath = "pci-0000:00:14.0-usb-0:3"\n'
     (station / "sealdock.toml").write_text(settings.replace(mounts, mounts + bay, 1), encoding="utf-8")

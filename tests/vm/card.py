@@ -9,7 +9,8 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from vm.place import LabError
 
 SECTOR_BYTES = 512
 FIRST_SECTOR = 2048
+MEBIBYTE = 1 << 20
 SLACK_BYTES = 80 << 20  # a FAT32 volume has at least 65,525 clusters
 Tree = Mapping[str, bytes]
 MakeCard = Callable[[str, "FileSystem", Tree], Path]  # a card by its name, in the tests' own directory
@@ -29,6 +31,7 @@ class FileSystem(Enum):
 
     FAT32 = (0x0C, "mkfs.vfat -F 32 -n", "vfat")
     EXFAT = (0x07, "mkfs.exfat -L", "exfat")
+    EXT4 = (0x83, "mkfs.ext4 -q -L", "ext4")
 
 
 def film(size: int = 0) -> bytes:
@@ -52,28 +55,55 @@ def dcim(films: list[bytes]) -> dict[str, bytes]:
     return {f"DCIM/100MEDIA/MOV_{number:04d}.MP4": content for number, content in enumerate(films, 1)}
 
 
+@dataclass(frozen=True)
+class Part:
+    """One partition. `then` is a shell line that the guest runs in it, `room` its bytes beside the files."""
+
+    kind: FileSystem
+    tree: Tree
+    label: str = "CARD"
+    then: str = "true"
+    room: int = SLACK_BYTES
+
+    @property
+    def sectors(self) -> int:
+        """Its length; a multiple of a mebibyte."""
+        return -(-(sum(map(len, self.tree.values())) + self.room) // MEBIBYTE) * MEBIBYTE // SECTOR_BYTES
+
+
 def make_card(machine: Machine, image: Path, kind: FileSystem, tree: Tree, label: str = "CARD") -> Path:
     """Write `image`, with `tree` on it, through a machine in which nothing else is plugged."""
-    sectors = (sum(map(len, tree.values())) + SLACK_BYTES) // SECTOR_BYTES
+    return make_parted(machine, image, Part(kind, tree, label))
+
+
+def make_parted(machine: Machine, image: Path, *parts: Part) -> Path:
+    """Write `image` with up to four partitions, each with its tree; names that are no text are surrogate-escaped."""
     with image.open("wb") as blank:
-        blank.write(_partition_table(kind, sectors))
-        blank.truncate((FIRST_SECTOR + sectors) * SECTOR_BYTES)
-    for path, content in tree.items():
-        target = machine.plan.hand / "card" / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-    _, make, driver = kind.value
+        blank.write(_partition_table(parts))
+        blank.truncate((FIRST_SECTOR + sum(part.sectors for part in parts)) * SECTOR_BYTES)
     machine.usb.storage("filled", "15", image)
     try:
-        machine.guest.until("test -b /dev/sda1 && udevadm settle")
-        machine.guest.run(
-            f"{make} {label} /dev/sda1 && mount -t {driver} /dev/sda1 /mnt && cp -r /hand/card/. /mnt/ && "
-            "umount /mnt && rm -r /hand/card",
-            within_s=120,
-        )
+        for number, part in enumerate(parts, 1):
+            _fill(machine, f"/dev/sda{number}", part)
     finally:
         machine.usb.pull("filled")
     return image
+
+
+def _fill(machine: Machine, node: str, part: Part) -> None:
+    below = machine.plan.hand / "card"
+    below.mkdir()
+    for path, content in part.tree.items():
+        target = below / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    _, make, driver = part.kind.value
+    machine.guest.until(f"test -b {node} && udevadm settle")
+    machine.guest.run(
+        f"{make} {part.label} {node} && mount -t {driver} {node} /mnt && cp -r /hand/card/. /mnt/ && "
+        f"(cd /mnt && {part.then}) && umount /mnt && rm -r /hand/card",
+        within_s=120,
+    )
 
 
 def sectors_of(image: Path, content: bytes, at: int, count: int) -> list[int]:
@@ -85,8 +115,11 @@ def sectors_of(image: Path, content: bytes, at: int, count: int) -> list[int]:
     return [found // SECTOR_BYTES + number for number in range(count)]
 
 
-def _partition_table(kind: FileSystem, sectors: int) -> bytes:
-    """A master boot record with one partition, as cameras write it; addresses by sector only."""
+def _partition_table(parts: Sequence[Part]) -> bytes:
+    """A master boot record, as cameras write it; addresses by sector only."""
     beyond = b"\xfe\xff\xff"  # cylinders, heads and sectors that say: look at the sector number
-    entry = struct.pack("<B3sB3sII", 0, beyond, kind.value[0], beyond, FIRST_SECTOR, sectors)
-    return bytes(440) + os.urandom(4) + bytes(2) + entry + bytes(48) + b"\x55\xaa"
+    entries, first = b"", FIRST_SECTOR
+    for part in parts:
+        entries += struct.pack("<B3sB3sII", 0, beyond, part.kind.value[0], beyond, first, part.sectors)
+        first += part.sectors
+    return bytes(440) + os.urandom(4) + bytes(2) + entries.ljust(64, b"\0") + b"\x55\xaa"

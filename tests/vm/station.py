@@ -6,7 +6,7 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -26,9 +26,11 @@ from vault.log.ledger import LogReader
 from vault.store.keys import Keyring, open_body
 from vault.store.objects import Vault, open_object
 
-PORTS = ("5.1", "5.2", "7")  # bays 1 and 2 behind the hub in port 5, bay 3 on the machine itself
+PORTS = ("5.1", "5.2", "7", "5.3")  # bays 1, 2 and 4 behind the hub in port 5, bay 3 on the machine itself
+GADGET_BAY = "platform-dummy_hcd.0-usb-0:1"  # bay 5: where vm.gadget makes devices that QEMU does not have
 HUB = "5"
 PASSPHRASE = "a passphrase for one machine"
+RECORDER_PASSWORD = "000000"
 UNDER_WAY = """\
 import sqlite3
 with sqlite3.connect("/data/state/sealdock.db") as db:
@@ -41,17 +43,23 @@ keys = "/data/keys"
 
 [dock]
 mounts = "/run/sealdock/mounts"
+passwords = "/data/passwords"
+unregistered = "take"
 """
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A vault taken out of a machine: what it says of itself, and every recording in the clear."""
+    """A vault taken out of a machine: what it says of itself, every recording in the clear, and its entries."""
 
     report: Report
     recordings: list[bytes]
     bodies: list[dict[str, Any]]
-    sessions: int
+    session_bodies: list[dict[str, Any]]
+
+    @property
+    def sessions(self) -> int:
+        return len(self.session_bodies)
 
     @property
     def contents(self) -> Counter[bytes]:
@@ -63,13 +71,16 @@ class Station:
     """A station on the data disk of a machine; `after_cut` finds it there again."""
 
     machine: Machine
+    user: str = "root"  # whom its commands and processes run as
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     @classmethod
     @contextmanager
-    def at_work(cls, directory: Path, data: Path) -> Iterator[Station]:
+    def at_work(
+        cls, directory: Path, data: Path, forwards: Mapping[int, int] | None = None
+    ) -> Iterator[Station]:
         """A new station, resumed as it waits for recorders; its hub is plugged in, its data disk becomes `data`."""
-        with Machine.boot(directory, data=data, state=state_at_work()) as machine:
+        with Machine.boot(directory, data=data, forwards=forwards, state=state_at_work()) as machine:
             machine.usb.hub("hub", HUB)
             yield cls(machine)
 
@@ -79,11 +90,15 @@ class Station:
         station = cls(machine)
         machine.guest.run("mount /dev/vdb /data && mkdir -p /data/state")
         bays = "".join(
-            f'[[dock.bays]]\nnumber = {number}\npath = "{BAY.format(port=port)}"\n'
-            for number, port in enumerate(PORTS, 1)
+            f'[[dock.bays]]\nnumber = {number}\npath = "{path}"\n'
+            for number, path in enumerate([*(BAY.format(port=port) for port in PORTS), GADGET_BAY], 1)
         )
         machine.guest.run("cat >/data/sealdock.toml", stdin=(SETTINGS + bays).encode())
         machine.guest.run("cat >/data/passphrase", stdin=f"{PASSPHRASE}\n".encode())
+        machine.guest.run(
+            "umask 077; mkdir /data/passwords; cat >/data/passwords/enforcement-serial.password",
+            stdin=f"{RECORDER_PASSWORD}\n".encode(),
+        )
         station.sealdock(
             "vault", "init", "/data/vault", "--keys", "/data/keys", "--passphrase-file", "/data/passphrase",
             "--recovery-out", "/data/recovery.key",
@@ -112,9 +127,14 @@ class Station:
 
     def start(self) -> None:
         """vaultd and the dock, as processes of their own; awaited until the dock shows its bays."""
+        self.machine.guest.run("rm -f /data/state/run/dock.json")  # what a dock said whose power went
         for name in ("vaultd", "dockd"):
-            self._order(("run", name), name)
-        self.until(lambda: bool(self.tiles()), within_s=60)
+            self.launch(name)
+        self.until(lambda: bool(self.tiles()), within_s=180)
+
+    def launch(self, name: str, *argv: str) -> None:
+        """One more of the station's processes, not awaited: `sealdock run <name>`, or another command of that name."""
+        self._order(argv or ("run", name), name)
 
     def tiles(self) -> dict[int, dict[str, Any]]:
         """The board's tiles by number, as the dock has written them; none before it has."""
@@ -155,7 +175,8 @@ class Station:
     def _order(self, argv: tuple[str, ...], name: str = "") -> str:
         """Have the forge fork a command; where its output goes, without suffix."""
         out = f"/run/{name or f'command-{next(self._numbers)}'}"
-        order = {"argv": ["--settings", "/data/sealdock.toml", *argv], "out": f"{out}.out", "environment": {}}
+        argv = ("--settings", "/data/sealdock.toml", *argv)
+        order = {"argv": argv, "out": f"{out}.out", "user": self.user}
         self.machine.guest.run("cat >/run/forge", stdin=f"{json.dumps(order)}\n".encode())
         return out
 
@@ -176,12 +197,14 @@ def opened(directory: Path) -> Kept:
     vault, recovery = Vault.open(directory / "vault"), (directory / "recovery.key").read_text().strip()
     keyring, leaves = Keyring.from_identity(vault, recovery), list(LogReader(vault).leaves())
     report = verify_vault(vault.path, vault.verifier, identities=[Identity.parse(recovery)])
-    recordings, bodies = [], []
+    recordings, bodies, session_bodies = [], [], []
     for index, leaf in enumerate(leaves):
+        if leaf.type == "session":
+            session_bodies.append(dict(open_body(vault, index, leaf, keyring) or {}))
         slot = vault.slots.object_slot(index) if leaf.object else None
         if leaf.object is None or slot is None:
             continue
         with open_object(vault, index, leaf, keyring.file_key(slot, leaf.object.bucket)) as source:
             recordings.append(source.read())
         bodies.append(dict(open_body(vault, index, leaf, keyring) or {}))
-    return Kept(report, recordings, bodies, sum(leaf.type == "session" for leaf in leaves))
+    return Kept(report, recordings, bodies, session_bodies)

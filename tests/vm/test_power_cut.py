@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from vm.card import FileSystem, MakeCard, enforcement, film
 from vm.station import Station
 
@@ -21,6 +22,7 @@ SMALL_FILMS = 5
 GUARD = 4_000_000  # bytes of the last film, sixteen seconds: copying is not over before it is seen
 
 
+@pytest.mark.timeout(600 + 120 * CUTS)
 def test_power_cuts_while_copying_lose_nothing_and_double_nothing(
     make: MakeCard, data: Path, tmp_path: Path
 ) -> None:

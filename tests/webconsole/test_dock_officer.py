@@ -18,6 +18,7 @@ from casework.recorder import register_recorder
 from casework.recorder_asset import RecorderAsset
 from core import guessable
 from core.clock import new_id, stamp, utc_now
+from ingest.answer import BayAnswer
 from ingest.docking import DockingSession
 from ingest.recording import IngestRecording
 from ingest.status import BayStatus, DockStatus, TileState, write_status
@@ -244,3 +245,46 @@ def test_staying_gives_a_longer_pass(client: FlaskClient, token: str) -> None:
     given = ask(client, token, "badge", badge=BADGE).json["token"]
     time.sleep(1.1)  # a pass counts whole seconds
     assert ask(client, token, "stay", given).json["token"] != given
+
+
+def test_duty_footage_is_confirmed_once_and_only_while_the_bay_asks(
+    house: House, client: FlaskClient, token: str
+) -> None:
+    question = new_id()
+    bay = BayStatus(number=1, state=TileState.UNKNOWN, needs="badge", question=question)
+    write_status(house.settings.run / "dock.json", DockStatus(at=stamp(utc_now()), station="s", bays=(bay,)))
+    signed = ask(client, token, "badge", badge=BADGE).json
+    assert question in signed["html"]
+    stale = ask(client, token, "duty", signed["token"], question=new_id())
+    assert stale.json["code"] == "webconsole.question_over"
+    assert "quarantine" in ask(client, token, "duty", signed["token"], question=question).json["said"]
+    assert ask(client, token, "duty", signed["token"], question=question).status_code >= 400
+    assert [(one.kind, one.session_id) for one in claims_of(house)] == [("duty", question)]
+    assert question not in ask(client, token, "badge", badge=BADGE).json["html"]  # answered: not asked again
+
+
+def test_whoever_held_it_says_so_once_and_only_of_what_is_asked(
+    house: House, client: FlaskClient, token: str
+) -> None:
+    session_id = new_id()
+    bay = BayStatus(number=2, state=TileState.SEALED, needs="claim", session_id=session_id)
+    write_status(house.settings.run / "dock.json", DockStatus(at=stamp(utc_now()), station="s", bays=(bay,)))
+    signed = ask(client, token, "pin", number="104401", pin=PIN).json
+    assert "Nobody knows who held it." in signed["html"]
+    other = ask(client, token, "holder", signed["token"], session=new_id())
+    assert other.json["code"] == "webconsole.question_over"
+    said = ask(client, token, "holder", signed["token"], session=session_id).json
+    assert "you held this recorder" in said["said"]
+    assert "I held it" not in said["html"]
+    again = ask(client, token, "holder", signed["token"], session=session_id)
+    assert again.json["code"] == "ingest.already_answered"
+    with house.db.reading() as work:
+        answer = work.get_one(BayAnswer, session_id)
+    assert (answer.officer_number, answer.means) == ("104401", "pin")
+    assert [(one.kind, one.said) for one in claims_of(house)] == [("holder", "104401")]
+
+
+@pytest.mark.parametrize("path", ["duty", "holder"])
+def test_nobody_answers_a_bay_without_a_pass(client: FlaskClient, token: str, path: str) -> None:
+    said = ask(client, token, path, session=new_id(), question=new_id())
+    assert said.json["code"] == "webconsole.pass_ended"

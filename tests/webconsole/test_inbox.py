@@ -11,7 +11,8 @@ from core import jobs
 from core.canonical import Json
 from core.clock import new_id, utc_now
 from core.jobs import Job, JobState
-from ingest.docking import DockingSession, Origin, SessionState
+from ingest.circumstance import Origin
+from ingest.docking import DockingSession, SessionState
 from ingest.error import UnreadableFileError
 from media.error import MediaToolMissingError
 from vault.log.outbox import NotSequencedError

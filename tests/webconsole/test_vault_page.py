@@ -6,9 +6,13 @@ import pytest
 from flask.testing import FlaskClient
 
 from casework.permission import Role
+from casework.window import Window
+from core.clock import utc_now
+from vault.audit.anchor import OutsideEvidence
 from vault.care import fixity
 from vault.care.fixity import FixityRow, Result
 from vault.formats.checkpoint import parse_checkpoint
+from webconsole.display import vault_state
 
 if TYPE_CHECKING:
     from conftest import House, Station
@@ -43,6 +47,20 @@ def test_the_state_of_the_vault_without_content(
     assert "days until full" in text
     assert "clip.mp4" not in text
     assert (f'href="/recordings/{recording}"' in text) == (role in {Role.CUSTODIAN, Role.HEAD})
+
+
+@pytest.mark.parametrize("is_stamped", [True, False])
+def test_the_daily_page_is_urged_only_until_somebody_outside_confirmed_the_log(
+    house: House, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, *, is_stamped: bool
+) -> None:
+    stamp = OutsideEvidence(
+        1, b"r" * 32, utc_now(), "timestamp", "stamper", "anchors/1/stamper.tsr", True, ""
+    )
+    told = Window(1, stamp if is_stamped else None)
+    monkeypatch.setattr(vault_state, "window_of", lambda *_given: told)
+    text = signed_in(house, client, Role.CUSTODIAN).get("/vault").text
+    assert ("print it every evening" in text) != is_stamped
+    assert ("Last outside evidence: stamper" in text) == is_stamped
 
 
 @pytest.mark.parametrize(("role", "status"), [(Role.OFFICER, 403), (Role.REVIEWER, 403), (Role.AUDITOR, 200)])

@@ -30,7 +30,7 @@ from webconsole.qr import svg_qr
 
 blueprint = Blueprint("dock_api", __name__, url_prefix="/api")
 blueprint.register_blueprint(dock_officer.blueprint)
-INSIDE = {"message", "file", "session_id"}  # what footage is called is nothing for a corridor
+INSIDE = {"message", "file", "session_id", "question"}  # what footage is called is nothing for a corridor
 
 
 @blueprint.get("/dock")

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from casework.badge import BadgeError
 from casework.case import list_cases
-from casework.claim import claim_case, excuse_gap
+from casework.claim import claim_case, claim_duty, claim_holder, excuse_gap
 from casework.field import CaseworkError
 from casework.issue import hand_out
 from casework.kept import keep, session_recordings
@@ -23,7 +23,8 @@ from casework.window import Outsiders
 from core.clock import utc_now
 from core.digest import sha256_hex
 from core.errors import Exit
-from ingest.status import BayStatus, read_status
+from ingest.answer import give_answer, refuse_second
+from ingest.status import BayStatus, Need, read_status
 from vault.log.index import EntryRow
 from webconsole.auth import kiosk, throttle
 from webconsole.context import console
@@ -63,6 +64,17 @@ class NotYoursError(CaseworkError):
 
     code = "webconsole.not_yours"
     sentence = "This upload is not yours. Nothing was shown and nothing was changed; ask a custodian."
+    exit_code = Exit.NO
+
+
+class QuestionOverError(CaseworkError):
+    """The bay does not ask that any more."""
+
+    code = "webconsole.question_over"
+    sentence = (
+        "The bay does not ask this any more: its recorder left, or it was answered. Nothing was changed; look at the "
+        "bay's tile and answer what it asks now."
+    )
     exit_code = Exit.NO
 
 
@@ -129,6 +141,42 @@ def excuse() -> Response:
         )
     console().submitter.ring()
     return _room(here, gettext("Your reason is noted. Somebody else approves it."))
+
+
+@blueprint.post("/dock/duty")
+@public
+def confirm_duty() -> Response:
+    """Say that a recorder holds duty footage. Raises PassEndedError, QuestionOverError, AlreadyAnsweredError."""
+    here, form = _here(), Form(request.form)
+    question = form.identifier("question")
+    form.check()
+    if not any(bay.question == question and bay.needs == Need.BADGE for bay in _bays()):
+        raise QuestionOverError
+    with console().db.writing() as session:
+        refuse_second(session, question)
+        officer = find(session, Officer, here.officer_id)
+        claim = claim_duty(session, console().submitter, officer, question, Means(here.means))
+        give_answer(session, question, claim, officer.number, here.means)
+    console().submitter.ring()
+    return _room(here, gettext("Noted: duty footage. It is sealed in quarantine; a custodian decides later."))
+
+
+@blueprint.post("/dock/holder")
+@public
+def name_holder() -> Response:
+    """Say that one held the recorder. Raises PassEndedError, QuestionOverError, AlreadyAnsweredError."""
+    here, form = _here(), Form(request.form)
+    session_id = form.identifier("session")
+    form.check()
+    if not any(bay.session_id == session_id and bay.needs == Need.CLAIM for bay in _bays()):
+        raise QuestionOverError
+    with console().db.writing() as session:
+        refuse_second(session, session_id)
+        officer = find(session, Officer, here.officer_id)
+        claim = claim_holder(session, console().submitter, officer, session_id, Means(here.means))
+        give_answer(session, session_id, claim, officer.number, here.means)
+    console().submitter.ring()
+    return _room(here, gettext("Noted: you held this recorder."))
 
 
 @blueprint.post("/dock/take")

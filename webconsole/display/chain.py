@@ -158,6 +158,12 @@ def _what(line: CustodyLine) -> str:
         "rewrap": gettext("Key wrapped anew"),
         "dispose": gettext("Disposal ordered"),
         "destroy": gettext("Destroyed"),
+        "open": gettext("Opened in full to prove it"),
+        "claim": gettext("Said by an officer at the dock"),
+        "quarantine": gettext("Accepted as duty footage"),
+        "erase.allowed": gettext("Erasing from the recorder permitted"),
+        "erase.erased": gettext("Erased from the recorder"),
+        "erase.ended": gettext("Erasing from the recorder ended"),
     }
     if line.type == "link" and facts.get("action") == "unlink":
         return str(gettext("Taken out of a case"))
@@ -165,9 +171,12 @@ def _what(line: CustodyLine) -> str:
         return str(gettext("Case opened"))
     if line.type == "verify" and facts.get("result") == "failed":
         return str(gettext("Found changed or lost"))
+    if line.type == "quarantine" and facts.get("decision") == "not_duty":
+        return str(gettext("Not duty footage"))
     if line.type == "view" and facts.get("rendition") == "poster":
         return str(gettext("Seen in a list"))
-    return str(words.get(line.type, line.type))
+    staged = f"{line.type}.{facts.get('stage')}"
+    return str(words.get(staged, words.get(line.type, line.type)))
 
 
 def _who(line: CustodyLine) -> str:

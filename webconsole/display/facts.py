@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask_babel import gettext
@@ -22,9 +23,9 @@ class Fact:
     source: str = ""
 
 
-def recording_facts(recording: Recording, facts: MediaFacts | None, officer_name: str | None) -> list[Fact]:
-    """What the page says at the left, the most asked for first."""
-    shown = [*_time(recording), *_people(recording, officer_name), *_picture(facts)]
+def recording_facts(recording: Recording, facts: MediaFacts | None, provenance: Sequence[Fact]) -> list[Fact]:
+    """What the page says at the left, the most asked for first; `provenance` is whose it is and how that is known."""
+    shown = [*_time(recording), *provenance, *_picture(facts)]
     shown += [
         Fact(gettext("Size"), human_size(recording.size)),
         Fact(
@@ -38,8 +39,6 @@ def recording_facts(recording: Recording, facts: MediaFacts | None, officer_name
                 gettext("File on the recorder"), Markup('<span class="code">{}</span>').format(recording.path)
             )
         )
-    if recording.profile:
-        shown.append(Fact(gettext("Recorder profile"), recording.profile))
     shown.append(
         Fact(
             gettext("SHA-256 of the original"),
@@ -54,25 +53,6 @@ def _time(recording: Recording) -> list[Fact]:
         return [Fact(gettext("Recorded at"), gettext("Not known"), gettext("The recorder named no time."))]
     source = wording.word(wording.clock_sources(), recording.clock_source)
     return [Fact(gettext("Recorded at"), local_time(recording.started_at, "second"), source)]
-
-
-def _people(recording: Recording, officer_name: str | None) -> list[Fact]:
-    number = recording.officer_number or ""
-    officer = " · ".join(part for part in (officer_name, number) if part) or gettext("Not named")
-    shown = [
-        Fact(
-            gettext("Officer"),
-            officer,
-            gettext("Number from the file's name or the recorder") if number else "",
-        )
-    ]
-    if recording.recorder_serial:
-        shown.append(
-            Fact(
-                gettext("Recorder"), Markup('<span class="code">{}</span>').format(recording.recorder_serial)
-            )
-        )
-    return shown
 
 
 def _picture(facts: MediaFacts | None) -> list[Fact]:

@@ -20,8 +20,15 @@ from casework.officer import Officer, may_enforce
 from casework.recorder_asset import RecorderAsset
 from casework.recorder_event import HAND_OUT, RECORDER, RecorderState
 from core.clock import utc_now
+from ingest.admission import (
+    LostRecorderError,
+    NamelessRecorderError,
+    RetiredRecorderError,
+    UnregisteredError,
+)
+from ingest.answer import is_answered
 from ingest.recording import SEALED, IngestRecording
-from ingest.status import BayStatus, TileState
+from ingest.status import BayStatus, Need, TileState
 from vault.log.index import EntryRow
 from webconsole.display import wording
 from webconsole.display.tile import battery_words
@@ -77,6 +84,16 @@ class Offer:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a bay asks: whether it is duty footage (`about` a question), or who held it (`about` a session)."""
+
+    act: str
+    about: str
+    where: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Room:
     """Everything that the kiosk shows to one officer."""
 
@@ -88,6 +105,7 @@ class Room:
     offers: tuple[Offer, ...]
     gap_reasons: wording.Choices
     purposes: wording.Choices
+    asked: tuple[Asked, ...]
     docked: tuple[tuple[str, str], ...]  # (session, words) of what may be named or excused
 
 
@@ -104,6 +122,7 @@ def room(session: Session, officer: Officer, bays: tuple[BayStatus, ...]) -> Roo
         offers=_offers(session, bays),
         gap_reasons=gap_reasons(),
         purposes=duties(),
+        asked=tuple(_asked(session, bays)),
         docked=tuple(_docked(officer, uploads, bays)),
     )
 
@@ -220,6 +239,31 @@ def _docked(
     }  # fmt: skip
     later = {one.session_id: f"{one.recorder} · {one.size}" for one in uploads if one.session_id not in here}
     return list((here | later).items())
+
+
+def _asked(session: Session, bays: tuple[BayStatus, ...]) -> list[Asked]:
+    """The questions that an officer can answer here, by bay; one that has an answer is not asked again."""
+    found = list[Asked]()
+    for bay in bays:
+        if is_answered(session, (bay.question, bay.session_id)):
+            continue
+        where = gettext("Bay %(number)s: %(serial)s", number=bay.number, serial=bay.recorder_serial or "—")
+        if bay.needs == Need.BADGE and bay.question:
+            code = bay.message.code if bay.message else ""
+            found.append(Asked("duty", bay.question, where, _standings().get(code, "")))
+        elif bay.needs == Need.CLAIM and bay.session_id:
+            found.append(Asked("holder", bay.session_id, where, str(gettext("Nobody knows who held it."))))
+    return found
+
+
+def _standings() -> dict[str, str]:
+    """Why a bay asks whether it is duty footage, by the code of its tile."""
+    return {
+        UnregisteredError.code: str(gettext("It is not in the register.")),
+        NamelessRecorderError.code: str(gettext("It says no serial number.")),
+        LostRecorderError.code: str(gettext("It was reported lost.")),
+        RetiredRecorderError.code: str(gettext("It was taken out of use.")),
+    }
 
 
 def _offers(session: Session, bays: tuple[BayStatus, ...]) -> tuple[Offer, ...]:

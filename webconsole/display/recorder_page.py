@@ -12,10 +12,12 @@ from casework.docked import DockedSession, sessions
 from casework.issue import DOCK_WITHIN_HOURS, Conflict, conflicts
 from casework.people import Officer, actor_name, officer_names
 from casework.permission import Permission
+from casework.quarantine import among
 from casework.recorder import possible
 from casework.recorder_asset import RecorderAsset
 from casework.recorder_event import HAND_BACK, HAND_OUT, RECORDER, RecorderEvent, RecorderState, history
 from webconsole.display import equipment
+from webconsole.display.quarantine import mark_of
 from webconsole.gate import may
 
 SHOWN = 100  # lines of a history; the log has all
@@ -32,6 +34,7 @@ class HistoryLine:
     by: str  # the account that entered it
     session: DockedSession | None
     outcome: str
+    quarantine: equipment.Mark | None  # of a session that was taken in quarantine
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def _history(session: Session, recorder: RecorderAsset, docked: list[DockedSessi
     events = history(session, recorder.id, SHOWN)
     names = officer_names(session, {event.officer_number for event in events if event.officer_number})
     by_entry = {one.id: one for one in docked}
+    kept = among(session, by_entry)
     words, means, outcomes = equipment.happenings(), equipment.means(), equipment.outcomes()
     return [
         HistoryLine(
@@ -89,6 +93,7 @@ def _history(session: Session, recorder: RecorderAsset, docked: list[DockedSessi
             by=_who(session, event),
             session=by_entry.get(event.entry_id),
             outcome=outcomes.get(by_entry[event.entry_id].outcome, "") if event.entry_id in by_entry else "",
+            quarantine=mark_of(kept[event.entry_id].standing) if event.entry_id in kept else None,
         )
         for event in events
     ]

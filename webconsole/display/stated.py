@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from sqlalchemy.orm import Session
 
 from casework.kept import KeptReceipt
+from ingest.erase_words import erasing_sentences
 from ingest.stated import statement_of
 from ingest.statement import StatementError
 from ingest.statement_words import sentences
@@ -41,4 +42,5 @@ def _said(session: Session, kept: KeptReceipt, locale: str) -> tuple[str, ...]:
         return (words.gettext(cause.sentence).format(**cause.parameters),)
     if whole is None:
         return ()
-    return tuple(words.gettext(one.template).format(**one.parameters) for one in sentences(whole))
+    said = (*sentences(whole), *erasing_sentences(session, kept.leaf.id))
+    return tuple(words.gettext(one.template).format(**one.parameters) for one in said)

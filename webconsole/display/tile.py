@@ -281,7 +281,7 @@ def _states(_locale: str) -> dict[TileState, str]:
 @cache
 def _needs(_locale: str) -> dict[str, str]:
     return {
-        Need.BADGE: str(gettext("Show your badge here. Nothing was read from the device.")),
+        Need.BADGE: str(gettext("Duty footage? Show your badge or type your PIN. Nothing was copied yet.")),
         Need.CLAIM: str(gettext("Show your badge here, so that the footage has a holder.")),
         Need.PUT_BACK: str(gettext("Put the same recorder back into any bay.")),
         Need.REPLUG: str(gettext("Take the recorder out and plug it in again.")),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_skeleton
@@ -122,7 +123,18 @@ def _tiles(status: DockStatus, mapped: set[int], zone: str) -> list[Tile]:
     numbers = sorted(mapped | {n for n in spoken if n}) + [n for n in spoken if not n]
     if status.is_stale:
         return [silent_tile(number) for number in numbers]
-    return [tile(spoken.get(number) or BayStatus(number=number), zone) for number in numbers]
+    return [_tile(spoken.get(number) or BayStatus(number=number), zone) for number in numbers]
+
+
+def _tile(bay: BayStatus, zone: str) -> Tile:
+    is_empty = bay == BayStatus(number=bay.number)
+    return _empty(bay.number, current_locale()) if is_empty else tile(bay, zone)
+
+
+@cache
+def _empty(number: int, _locale: str) -> Tile:
+    """Made once a language: most bays are empty most of the day, and each board asks twice a second."""
+    return tile(BayStatus(number=number))
 
 
 def _age_ms(status: DockStatus) -> int:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from casework.people import officer_names
 from casework.permission import Permission
+from casework.quarantine import count_undecided
 from casework.recording import PAGE_SIZE, Recording, RecordingFilter, list_recordings
 from core.clock import utc_now
 from core.jobs import Job, JobState
@@ -100,6 +101,7 @@ def show() -> Response:
             *_waiting_jobs(session),
             *_interrupted(session),
             *_partial(session),
+            *_quarantined(session),
             *_unlinked(session),
         ]
         sealed = session.scalar(select(func.count()).select_from(Recording)) or 0
@@ -217,6 +219,20 @@ def _partial(session: Session) -> list[Task]:
     )
     groups = [Group(_shortfall(row, names), _reasons(row)) for row in rows[:SHOWN]]
     return [Task("person", "triangle-alert", title, why, groups=groups)]
+
+
+def _quarantined(session: Session) -> list[Task]:
+    """What an officer called duty footage and no custodian has looked at."""
+    count = count_undecided(session)
+    if not count:
+        return []
+    title = ngettext(
+        "%(num)s docking session in quarantine waits for a decision",
+        "%(num)s docking sessions in quarantine wait for a decision",
+        count,
+    )
+    why = gettext("An officer said duty footage of a recorder that the register does not answer for.")
+    return [Task("person", "circle-help", title, why, url_for("quarantine.show"), gettext("Decide"))]
 
 
 def _last_stays(session: Session, rows: Sequence[DockingSession]) -> set[str]:

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, Response, request, url_for
-from flask_babel import gettext, ngettext
-from sqlalchemy import select
+from flask import Blueprint, Response, request
+from flask_babel import gettext
 from sqlalchemy.orm import Session
 
 from casework.certificate import refusal
-from casework.issue import DOCK_WITHIN_HOURS, PURPOSE_LIMIT, hand_back, hand_out, overdue
+from casework.issue import PURPOSE_LIMIT, hand_back, hand_out
 from casework.officer import Means, named
-from casework.people import Officer, find, officers
+from casework.people import find, officers
 from casework.permission import Permission
+from casework.quarantine import count_undecided
 from casework.recorder import (
     MODEL_LIMIT,
     NOTE_LIMIT,
-    PAGE_SIZE,
     RecorderFacts,
-    RecorderFilter,
     care,
     change_recorder,
-    list_recorders,
     register_recorder,
 )
 from casework.recorder_asset import RecorderAsset
-from casework.recorder_event import CARE, RecorderState
+from casework.recorder_event import CARE
 from core.clock import utc_now
 from core.errors import SealdockError
 from webconsole.context import console
-from webconsole.display import equipment, wording
+from webconsole.display.recorder_list import SERIAL_LIMIT, recorder_list
 from webconsole.display.recorder_page import recorder_page
 from webconsole.forms.field import Form
 from webconsole.gate import current_account, permits
@@ -41,61 +36,16 @@ from webconsole.i18n import sentence
 from webconsole.page import leave_notice, redirect_to, render
 
 blueprint = Blueprint("recorders", __name__, url_prefix="/recorders")
-SERIAL_LIMIT = 64
-FIRMWARE_LIMIT = 64
-HOUR_S = 3600
-
-
-@dataclass(frozen=True)
-class RecorderLine:
-    """A recorder on the list."""
-
-    recorder: RecorderAsset
-    mark: equipment.Mark
-    holder: Officer | None
-    late: str  # how long it is overdue, in words; empty when it is not
-
-
-@dataclass(frozen=True)
-class Listing:
-    """One page of the register."""
-
-    lines: list[RecorderLine]
-    late: int  # how many are overdue, shown or not
-    words: str
-    state: str
-    firmware: str
-    choices: wording.Choices
-    is_narrowed: bool
-    is_later_page: bool
-    first_url: str
-    next_url: str | None
 
 
 @blueprint.get("")
 @permits(Permission.RECORDER_VIEW)
 def show() -> Response:
     """The register, what is overdue first."""
-    form, now = Form(request.args), utc_now()
-    words, state = form.text("q", limit=200, required=False), form.typed("state")
-    firmware = form.text("firmware", limit=FIRMWARE_LIMIT, required=False)
-    after = form.text("after", limit=SERIAL_LIMIT, required=False)
-    wanted = _wanted(words, state, firmware, now)
     with console().db.reading() as session:
-        late = {each.recorder.id: each.late for each in overdue(session, now)}
-        found = list_recorders(session, wanted, after=after, limit=PAGE_SIZE + 1)
-        first = [] if after else _overdue_first(session, wanted, late, now)
-        lines = _lines(session, [*first, *(one for one in found[:PAGE_SIZE] if one.id not in late)], late)
-    given: dict[str, Any] = {
-        name: value for name, value in (("q", words), ("state", state), ("firmware", firmware)) if value
-    }
-    last = found[PAGE_SIZE - 1].serial if len(found) > PAGE_SIZE else None
-    listing = Listing(
-        lines=lines, late=len(late), words=words, state=state, firmware=firmware, choices=_choices(),
-        is_narrowed=bool(given), is_later_page=bool(after), first_url=url_for(".show", **given),
-        next_url=url_for(".show", **given, after=last) if last else None,
-    )  # fmt: skip
-    return render("recorders/list.html", listing=listing)
+        listing = recorder_list(session, Form(request.args), utc_now())
+        waiting = count_undecided(session)
+    return render("recorders/list.html", listing=listing, waiting=waiting)
 
 
 @blueprint.get("/register")
@@ -274,55 +224,3 @@ def _moment(form: Form, name: str) -> datetime | None:
         form.wrong(name, gettext("Please enter a day and a time."))
         return None
     return typed.replace(tzinfo=ZoneInfo(console().settings.station.timezone))
-
-
-def _wanted(words: str, state: str, firmware: str, now: datetime) -> RecorderFilter:
-    return RecorderFilter(
-        words=words,
-        states=[RecorderState(state)] if state in set(RecorderState) else [],
-        is_registered=False if state == "seen" else None,
-        firmware=firmware,
-        overdue_before=_overdue_since(now) if state == "overdue" else None,
-    )
-
-
-def _overdue_first(
-    session: Session, wanted: RecorderFilter, late: dict[str, timedelta], now: datetime
-) -> list[RecorderAsset]:
-    """What is overdue and fits the filter, the longest first; later pages leave these out."""
-    found = list_recorders(session, replace(wanted, overdue_before=_overdue_since(now)), limit=len(late))
-    return sorted(found, key=lambda one: late.get(one.id, timedelta()), reverse=True)
-
-
-def _overdue_since(now: datetime) -> datetime:
-    return now - timedelta(hours=DOCK_WITHIN_HOURS)
-
-
-def _choices() -> wording.Choices:
-    return [
-        ("overdue", gettext("Overdue")),
-        ("seen", gettext("Seen, not registered")),
-        *equipment.states(),
-    ]
-
-
-def _lines(
-    session: Session, found: list[RecorderAsset], late: dict[str, timedelta]
-) -> list[RecorderLine]:  # fmt: skip
-    wanted = {one.holder_id for one in found if one.holder_id}
-    holders = {one.id: one for one in session.scalars(select(Officer).where(Officer.id.in_(wanted)))}
-    return [
-        RecorderLine(
-            one, equipment.state_mark(one.state), holders.get(one.holder_id or ""),
-            late_words(late[one.id]) if one.id in late else "",
-        )
-        for one in found
-    ]  # fmt: skip
-
-
-def late_words(late: timedelta) -> str:
-    """`Overdue by 3 hours`, or by days once it is more than two."""
-    hours = max(1, round(late.total_seconds() / HOUR_S))
-    if hours < 48:  # noqa: PLR2004  # two days are still said in hours
-        return str(ngettext("Overdue by %(num)s hour", "Overdue by %(num)s hours", hours))
-    return str(ngettext("Overdue by %(num)s day", "Overdue by %(num)s days", hours // 24))

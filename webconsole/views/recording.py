@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from casework.exhibit import link as link_exhibit
 from casework.exhibit import links_of
 from casework.kept import session_entry
-from casework.people import officer_names
 from casework.permission import Permission
 from casework.recording import Recording
 from casework.viewing import PurposeCode, grant_for
@@ -31,6 +30,8 @@ from webconsole.display.chain import ChainView, LineProof, chain_view, prove, re
 from webconsole.display.facts import Fact, recording_facts
 from webconsole.display.keeping import HoldNote, holds_on, keeping_facts
 from webconsole.display.player import Player, obstacle, player, question
+from webconsole.display.provenance import Disagreement, disagreement, provenance_facts
+from webconsole.display.quarantine import QuarantineNote, quarantine_note
 from webconsole.forms.field import Form
 from webconsole.gate import current_account, permits
 from webconsole.i18n import sentence
@@ -72,6 +73,8 @@ class RecordPage:
     name: str
     is_pending: bool
     is_damaged: bool
+    disagreement: Disagreement | None
+    quarantine: QuarantineNote | None
     facts: list[Fact]
     links: list[Linked]
     holds: list[HoldNote]
@@ -149,14 +152,15 @@ def unlink(recording_id: str) -> Response:
 def _page(recording: Recording, shown: Player, status: int = 200) -> Response:
     with console().db.reading() as session:
         facts = session.get(MediaFacts, recording.id)
-        names = officer_names(session, [recording.officer_number] if recording.officer_number else [])
         record = RecordPage(
             id=recording.id,
             name=recording.name,
             is_pending=recording.entry_index is None,
             is_damaged=recording.damaged,
+            disagreement=disagreement(session, recording),
+            quarantine=quarantine_note(session, recording.session_id),
             facts=[
-                *recording_facts(recording, facts, names.get(recording.officer_number or "")),
+                *recording_facts(recording, facts, provenance_facts(session, recording)),
                 *keeping_facts(session, recording),
             ],
             links=_links(session, recording.id),

@@ -51,6 +51,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_badge_salt")),
     )
     op.create_table(
+        "bay_answer",
+        sa.Column("question", sa.String(), nullable=False),
+        sa.Column("claim_id", sa.String(), nullable=False),
+        sa.Column("officer_number", sa.String(), nullable=False),
+        sa.Column("means", sa.String(), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("question", name=op.f("pk_bay_answer")),
+    )
+    with op.batch_alter_table("bay_answer", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_bay_answer_claim_id"), ["claim_id"], unique=False)
+
+    op.create_table(
         "case_file",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("number", sa.String(), nullable=False),
@@ -178,6 +190,7 @@ def upgrade() -> None:
         sa.Column("bay", sa.Integer(), nullable=True),
         sa.Column("recorder_serial", sa.String(), nullable=False),
         sa.Column("officer_number", sa.String(), nullable=True),
+        sa.Column("quarantined", sa.String(), nullable=True),
         sa.Column("profile", sa.String(), nullable=False),
         sa.Column("transport", sa.String(), nullable=False),
         sa.Column("files", sa.Integer(), nullable=False),
@@ -213,6 +226,18 @@ def upgrade() -> None:
         sa.Column("index", sa.Integer(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("subject_id", "index", name=op.f("pk_entry_about")),
     )
+    op.create_table(
+        "erased_file",
+        sa.Column("recording_id", sa.String(), nullable=False),
+        sa.Column("session_id", sa.String(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("result", sa.String(), nullable=False),
+        sa.Column("erased_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("recording_id", name=op.f("pk_erased_file")),
+    )
+    with op.batch_alter_table("erased_file", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_erased_file_session_id"), ["session_id"], unique=False)
+
     op.create_table(
         "exhibit",
         sa.Column("case_id", sa.String(), nullable=False),
@@ -359,6 +384,40 @@ def upgrade() -> None:
         batch_op.create_index("ix_outbox_waiting", ["state", "seq"], unique=False)
 
     op.create_table(
+        "quarantine_decision",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("session_id", sa.String(), nullable=False),
+        sa.Column("decision", sa.String(), nullable=False),
+        sa.Column("note", sa.String(), nullable=False),
+        sa.Column("actor", sa.String(), nullable=True),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_quarantine_decision")),
+    )
+    with op.batch_alter_table("quarantine_decision", schema=None) as batch_op:
+        batch_op.create_index("ix_quarantine_decision_session", ["session_id", "at"], unique=False)
+
+    op.create_table(
+        "quarantined_session",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("claim_id", sa.String(), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("recorder_serial", sa.String(), nullable=False),
+        sa.Column("profile", sa.String(), nullable=False),
+        sa.Column("officer_number", sa.String(), nullable=True),
+        sa.Column("bay", sa.Integer(), nullable=True),
+        sa.Column("standing", sa.String(), nullable=False),
+        sa.Column("files", sa.Integer(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("outcome", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_quarantined_session")),
+    )
+    with op.batch_alter_table("quarantined_session", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_quarantined_session_at"), ["at"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_quarantined_session_recorder_serial"), ["recorder_serial"], unique=False
+        )
+
+    op.create_table(
         "receipt",
         sa.Column("entry_id", sa.String(), nullable=False),
         sa.Column("text", sa.LargeBinary(), nullable=False),
@@ -442,6 +501,16 @@ def upgrade() -> None:
         batch_op.create_index("ix_recording_recorder", ["recorder_serial", "happened_at", "id"], unique=False)
         batch_op.create_index("ix_recording_session", ["session_id", "id"], unique=False)
 
+    op.create_table(
+        "session_erasing",
+        sa.Column("session_id", sa.String(), nullable=False),
+        sa.Column("erased", sa.Integer(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("kept", sa.Integer(), nullable=False),
+        sa.Column("sectors_written", sa.BigInteger(), nullable=True),
+        sa.Column("ended_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("session_id", name=op.f("pk_session_erasing")),
+    )
     op.create_table(
         "session_statement",
         sa.Column("session_id", sa.String(), nullable=False),
@@ -606,6 +675,7 @@ def downgrade() -> None:
 
     op.drop_table("state_history")
     op.drop_table("session_statement")
+    op.drop_table("session_erasing")
     with op.batch_alter_table("recording", schema=None) as batch_op:
         batch_op.drop_index("ix_recording_session")
         batch_op.drop_index("ix_recording_recorder")
@@ -627,6 +697,15 @@ def downgrade() -> None:
 
     op.drop_table("recorder_asset")
     op.drop_table("receipt")
+    with op.batch_alter_table("quarantined_session", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_quarantined_session_recorder_serial"))
+        batch_op.drop_index(batch_op.f("ix_quarantined_session_at"))
+
+    op.drop_table("quarantined_session")
+    with op.batch_alter_table("quarantine_decision", schema=None) as batch_op:
+        batch_op.drop_index("ix_quarantine_decision_session")
+
+    op.drop_table("quarantine_decision")
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.drop_index("ix_outbox_waiting")
 
@@ -661,6 +740,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_exhibit_recording")
 
     op.drop_table("exhibit")
+    with op.batch_alter_table("erased_file", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_erased_file_session_id"))
+
+    op.drop_table("erased_file")
     op.drop_table("entry_about")
     with op.batch_alter_table("entry", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_entry_type"))
@@ -703,6 +786,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_case_file_number"))
 
     op.drop_table("case_file")
+    with op.batch_alter_table("bay_answer", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_bay_answer_claim_id"))
+
+    op.drop_table("bay_answer")
     op.drop_table("badge_salt")
     with op.batch_alter_table("actor_name", schema=None) as batch_op:
         batch_op.drop_index("ix_actor_name_account_at")

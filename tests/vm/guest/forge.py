@@ -1,16 +1,19 @@
 """Runs in the guest: the station's program, imported once and forked for every command and process.
 
 Emulated, the imports take most of a minute; done before the machine's state is saved, they take nothing in a test.
-Each order is one line of JSON on standard input: {"argv": [...], "out": file, "environment": {...}}. What the command
-prints goes to `out`, its exit code to `out`.code when it has ended. No thread runs here, so a fork is a whole copy.
+Each order is one line of JSON through /run/forge: {"argv": [...], "out": file, "user": name}. What the command prints
+goes to `out`, its exit code to `out`.code when it has ended; `user` is whom it runs as. No thread runs here, so a fork
+is a whole copy.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import sys
+import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -25,12 +28,12 @@ def serve() -> None:
         import_module(f"sealdock.command.{name}")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
     Path("/run/forge.ready").touch()
-    while True:  # a writer that closes the pipe ends the reading, not the serving
-        with Path("/run/forge").open(encoding="utf-8") as orders:
-            for line in orders:
-                order = json.loads(line)
-                if os.fork() == 0:
-                    _oversee(cli.main, order)
+    # Open for writing too: without a writer the pipe would end, and an order given in the moment of reopening be lost.
+    with os.fdopen(os.open("/run/forge", os.O_RDWR), encoding="utf-8") as orders:
+        for line in orders:
+            order = json.loads(line)
+            if os.fork() == 0:
+                _oversee(cli.main, order)
 
 
 def _oversee(main: object, order: dict) -> NoReturn:
@@ -48,18 +51,28 @@ def _oversee(main: object, order: dict) -> NoReturn:
     os._exit(0)
 
 
+def _change_to(user: str) -> None:
+    """Run as somebody else from now on; nothing to do for root."""
+    known = pwd.getpwnam(user)
+    os.initgroups(user, known.pw_gid)
+    os.setgid(known.pw_gid)
+    os.setuid(known.pw_uid)
+
+
 def _become(main: object, order: dict) -> NoReturn:
     said = os.open(order["out"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):
         os.dup2(said, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.environ.update(order["environment"])
+    _change_to(order["user"])
     sys.argv = ["sealdock", *order["argv"]]
     code = 70
     try:
         main()
     except SystemExit as ending:
         code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+    except BaseException:  # noqa: BLE001  # it ends here: nobody above could say what it was
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
