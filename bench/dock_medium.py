@@ -26,7 +26,7 @@ from typing import Any
 import mfusepy
 
 THREADS = 48  # as many requests may wait at once: more than the cards of any bench have readers
-MOUNT_S = 10.0
+MOUNT_S = 60.0
 STEP = 128 * 1024  # what the kernel asks for at once
 
 

@@ -30,7 +30,7 @@ from vault.founding import initialise
 
 MEGABYTE = 10**6
 LOOK_S = 0.02
-START_S = 60.0
+START_S = 180.0
 WITHIN_S = 300.0
 WRONG = frozenset({TileState.PARTIAL, TileState.FAULT, TileState.UNKNOWN, TileState.INTERRUPTED})
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # cards that lie in memory are not written back while we measure

@@ -84,9 +84,12 @@ def test_killed_processes_leave_nothing_lost_and_nothing_twice(
     for number in range(kills):
         serial = f"KILL{number:03d}"
         control = station.plug("a", image=str(card), serial=serial, bytes_per_second=rate)
-        if number % 2:  # every other kill is aimed at the copying, however slow the machine is today
+        is_aimed = number % 2  # every other kill falls into the copying, however slow the machine is today
+        if is_aimed:
             wait_until(lambda s=serial: is_offloading(station, s), lambda s=serial: describe(station, s))
-        time.sleep(moment.uniform(0, WINDOW_S))  # not waiting for anything: this is the random moment
+        time.sleep(
+            moment.uniform(0, COPYING_S / 2 if is_aimed else WINDOW_S)
+        )  # not waiting for anything: this is the random moment
         processes.kill(*victims)
         processes.start()
         wait_until(lambda s=serial: is_complete(station, s), lambda s=serial: describe(station, s))

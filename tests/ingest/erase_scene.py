@@ -64,7 +64,7 @@ class Scene:
         self.volume = f"/devices/pci/usb1/1-1/{self.loop.name}"
 
     def policy(
-        self, settings: EraseSettings = AT_ONCE, covered: int = 0, *, stalled_s: float = 1.5
+        self, settings: EraseSettings = AT_ONCE, covered: int = 0, *, stalled_s: float = 15
     ) -> Erasing:
         reach = Reach(
             self.mounts.parent / "erase.sock", self.station.vault.path, self.mounts, settings.grace_days

@@ -146,7 +146,7 @@ def test_only_what_was_proven_in_the_second_copy_goes(at: Scene, tmp_path: Path)
 
 def test_a_worker_that_does_not_answer_keeps_everything_on_the_recorder(at: Scene) -> None:
     at.is_working = False
-    assert at.dock(at.policy()) is S.SEALED
+    assert at.dock(at.policy(stalled_s=1.5)) is S.SEALED
     assert at.on_card() == FILES
     assert S.CLEARING in at.seen
     assert (at.entries("allowed"), at.entries("ended")) == ([], [])
