@@ -4,7 +4,8 @@ What is told is written to a file on a disk that stays up, as a person's memory 
 committed, `R id receipt` once the dock has verified the receipt and would call the recorder safe to unplug.
 Only what was told before the cut began counts. (On ext4 an fsync that is under way while FS_IOC_SHUTDOWN comes may
 return without an error and without having done anything; with the power really gone, nobody would have heard of it.)
-`Fault` names an fsync to leave out: the same check must then find a loss, or it proves nothing.
+`Fault` names an fsync to leave out: the same check must then find a loss, or it proves nothing. The docks rest before
+such a cut, because the fsyncs of work that goes on would make durable what was forgotten.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import os
 import random
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 
@@ -58,21 +60,20 @@ def work_as_vaultd(directory: Path, fault: Fault) -> None:
     house.vaultd().run(Event())
 
 
-def work_as_docks(directory: Path, told: Path, fault: Fault) -> None:
+def work_as_docks(directory: Path, told: Path, fault: Fault, files: int | None) -> None:
     break_promise(fault)
     house = House(directory)
     loosen(house, fault)
     teller = os.open(told, os.O_WRONLY | os.O_APPEND)
-    docks = [Thread(target=dock, args=(house, teller), daemon=True) for _ in range(DOCKS)]
-    for each in docks:
-        each.start()
-    for each in docks:
-        each.join()
+    turns = count() if files is None else iter(range(files))
+    for _ in range(DOCKS):
+        Thread(target=dock, args=(house, teller, turns), daemon=True).start()
+    Event().wait()
 
 
-def dock(house: House, teller: int) -> None:
-    """One bay without end: copy, seal, submit, wait, verify the receipt."""
-    while True:
+def dock(house: House, teller: int, turns: Iterator[int]) -> None:
+    """One bay: copy, seal, submit, wait, verify the receipt; again, while there are turns."""
+    for _ in turns:
         content = os.urandom(random.randint(*CONTENT_BYTES))  # noqa: S311
         entry_id = house.ingest(content)
         ring(house.bell)
@@ -158,17 +159,18 @@ class Trial:
         self._disks.unmount()
 
     def _round(self, per_cut: int) -> None:
-        wanted = len(self._lines("R")) + per_cut
+        wanted, is_broken = len(self._lines("R")) + per_cut, self._fault is not Fault.NONE
         working = [
             child.start(work_as_vaultd, self._house, self._fault),
-            child.start(work_as_docks, self._house, self._told, self._fault),
+            child.start(work_as_docks, self._house, self._told, self._fault, per_cut if is_broken else None),
         ]
         end = time.monotonic() + SOON_S
         while len(self._lines("R")) < wanted:
             assert time.monotonic() < end, f"only {len(self._lines('R'))} receipts of {wanted}"
             assert all(process.is_alive() for process in working), "a process ended by itself"
             time.sleep(0.005)
-        time.sleep(random.uniform(0, LATEST_CUT_S))  # noqa: S311  # not waiting for anything: the random moment
+        if not is_broken:
+            time.sleep(random.uniform(0, LATEST_CUT_S))  # noqa: S311  # waits for nothing: the random moment
         told = self._told.stat().st_size
         self._disks.cut_power()
         child.kill(*working)
