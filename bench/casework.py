@@ -17,11 +17,11 @@ from statistics import quantiles
 
 from sqlalchemy.orm import Session
 
-from casework.case import CaseFacts, open_case
-from casework.exhibit import exhibits, link_many
-from casework.people import OfficerFacts, register_officer
+from casework.cases.case import CaseFacts, open_case
+from casework.evidence.exhibit import exhibits, link_many
+from casework.evidence.recording import RecordingFilter, get_recording, list_recordings
+from casework.people.officer import OfficerFacts, register_officer
 from casework.projection import register
-from casework.recording import RecordingFilter, get_recording, list_recordings
 from core.clock import new_id, stamp
 from core.db import Database
 from vault.formats.entry import Leaf, ObjectCommitment

@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from casework.permission import Role
-from casework.viewing import record_view
+from casework.access.permission import Role
+from casework.evidence.viewing import record_view
 from core.clock import utc_now
 from ingest.media_facts import MediaFacts
 from sealdock import schema

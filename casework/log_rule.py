@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from casework.case import Stage
-from casework.claim import ClaimFacts
-from casework.exhibit import LinkAction
-from casework.permission import Permission, Role
-from casework.quarantine import QuarantineFacts
-from casework.viewing import PurposeCode, Rendition
+from casework.access.permission import Permission, Role
+from casework.cases.case import Stage
+from casework.equipment.claim import ClaimFacts
+from casework.evidence.exhibit import LinkAction
+from casework.evidence.quarantine import QuarantineFacts
+from casework.evidence.viewing import PurposeCode, Rendition
 from vault.formats.entry import Leaf
 from vault.log.outbox import RefusedError
 from vault.log.rules import LogView, Rules
@@ -143,7 +143,7 @@ def _names_every_recording(_log: LogView, leaf: Leaf) -> None:
 
 
 def _names_both(_log: LogView, leaf: Leaf) -> None:
-    """Or whoever asks the log what was ever evidence (casework.retention) would not find it."""
+    """Or whoever asks the log what was ever evidence (casework.keeping.retention) would not find it."""
     if not {leaf.facts["recording"], leaf.facts["case"]} <= set(leaf.about):
         raise RefusedError(why="it does not name its recording and its case")
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from casework import retention_projection
-from casework.case import CaseFile, apply_case
-from casework.claim import DockClaim, apply_claim
-from casework.disclosure import DisclosedRecording, Disclosure, apply_export
-from casework.docked import DockedSession, apply_session
-from casework.exhibit import CaseLink, Exhibit, apply_link
-from casework.issue import apply_issue
-from casework.people import ActorName, Officer, Unit, apply_account, apply_officer, apply_unit
-from casework.quarantine import (
+from casework.cases.case import CaseFile, apply_case
+from casework.equipment.asset import RecorderAsset
+from casework.equipment.claim import DockClaim, apply_claim
+from casework.equipment.docked import DockedSession, apply_session
+from casework.equipment.event import RecorderEvent
+from casework.equipment.issue import apply_issue
+from casework.equipment.recorder import apply_recorder
+from casework.evidence.exhibit import CaseLink, Exhibit, apply_link
+from casework.evidence.quarantine import (
     QuarantineDecision,
     QuarantinedSession,
     apply_quarantine,
     apply_quarantined,
 )
-from casework.recorder import apply_recorder
-from casework.recorder_asset import RecorderAsset
-from casework.recorder_event import RecorderEvent
-from casework.recording import Recording, apply_ingest
-from casework.viewing import ViewedRecording, Viewing, apply_view
+from casework.evidence.recording import Recording, apply_ingest
+from casework.evidence.viewing import ViewedRecording, Viewing, apply_view
+from casework.keeping import projection as retention_projection
+from casework.package.disclosure import DisclosedRecording, Disclosure, apply_export
+from casework.people.actor import ActorName, apply_account
+from casework.people.officer import Officer, apply_officer
+from casework.people.unit import Unit, apply_unit
 from vault.log.outbox import Projections
 
 

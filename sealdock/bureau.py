@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.badge import keep_pin
-from casework.case import CaseFacts, CaseFile, Kind, Stage, open_case
-from casework.issue import hand_out
-from casework.officer import give_pin
-from casework.people import Officer, OfficerFacts, Unit, register_officer, register_unit, units
-from casework.permission import Role
-from casework.recorder import register_recorder
+from casework.access.permission import Role
+from casework.cases.case import CaseFacts, CaseFile, Kind, Stage, open_case
+from casework.equipment.issue import hand_out
+from casework.equipment.recorder import register_recorder
+from casework.people.at_dock import give_pin
+from casework.people.badge import keep_pin
+from casework.people.officer import Officer, OfficerFacts, register_officer
+from casework.people.unit import Unit, register_unit, units
 from core.clock import utc_now
 from core.db import Database
 from vault.log.outbox import Submitter

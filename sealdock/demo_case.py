@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
-from casework.disclosure import request_disclosure
-from casework.exhibit import exhibits, link_many
-from casework.package_verify import verify_package
-from casework.recording import Recording
+from casework.evidence.exhibit import exhibits, link_many
+from casework.evidence.recording import Recording
+from casework.package.disclosure import request_disclosure
+from casework.package.verify import verify_package
 from core.errors import Exit
 from core.jobs import Job, JobState
 from sealdock.bureau import open_demo_case

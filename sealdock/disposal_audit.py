@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import casework.retention
+import casework.keeping.retention
 from core.clock import parse_stamp, utc_now
 from core.errors import SealdockError
 from vault.formats.entry import Leaf
@@ -28,7 +28,7 @@ class DisposalAudit:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._policy = Policy()
-        casework.retention.register(self._policy)
+        casework.keeping.retention.register(self._policy)
         self._past: Past | None = None
 
     def judge(self, index: int, leaf: Leaf) -> str:

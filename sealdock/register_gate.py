@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from casework.issue import holder_at
-from casework.recorder import recorder_by_serial
-from casework.recorder_event import RecorderState
+from casework.equipment.event import RecorderState
+from casework.equipment.issue import holder_at
+from casework.equipment.recorder import recorder_by_serial
 from core.db import Database
 from ingest.admission import Standing
 

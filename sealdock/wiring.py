@@ -12,9 +12,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import casework.keeping.retention
 import casework.log_rule
 import casework.projection
-import casework.retention
 import ingest.log_rule
 import ingest.projection
 import vault.anchor.rule
@@ -25,7 +25,7 @@ import vault.log.bucket_rule
 import vault.log.report_rule
 import vault.retention.rule
 import webconsole.auth.account
-from casework.people import officer_names
+from casework.people.officer import officer_names
 from core import log
 from core.bell import Bell
 from core.db import Database
@@ -144,7 +144,7 @@ class Station:
     def policy(self) -> Policy:
         """Why footage is kept longer, and who may approve: what retention asks the packages above."""
         policy = Policy()
-        casework.retention.register(policy)
+        casework.keeping.retention.register(policy)
         return policy
 
     @cached_property

@@ -20,8 +20,8 @@ from typing import TypeVar
 
 from flask import Flask, current_app, g, request
 
-from casework.permission import Permission, allows
-from casework.viewing import record_denied
+from casework.access.permission import Permission, allows
+from casework.evidence.viewing import record_denied
 from core.errors import Exit, SealdockError
 from vault.formats.entry import is_ulid
 from webconsole.auth.cookie import session_token

@@ -1,6 +1,6 @@
 """What the console does by itself once a minute: old sessions go, counted refusals reach the log.
 
-Refusals are entered when their minute is over (casework.viewing); without this the last one of the day would
+Refusals are entered when their minute is over (casework.evidence.viewing); without this the last one of the day would
 wait for the next.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete
 from sqlalchemy.exc import SQLAlchemyError
 
-from casework.viewing import flush_denied
+from casework.evidence.viewing import flush_denied
 from core import log
 from core.clock import utc_now
 from core.errors import SealdockError

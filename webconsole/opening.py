@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from casework.recording import Recording
-from casework.viewing import grant_for
+from casework.evidence.recording import Recording
+from casework.evidence.viewing import grant_for
 from core.errors import Exit, SealdockError
 from vault.formats.payload import PayloadReader
 from vault.keyd import RateLimitedError

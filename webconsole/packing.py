@@ -15,11 +15,11 @@ from enum import StrEnum
 
 from zipstream import ZipStream
 
+from casework.evidence.recording import Recording
 from casework.field import CaseworkError
 from casework.package.bag import ByteSource
 from casework.package.build import Package, Packager
 from casework.package.door import OriginalDoor
-from casework.recording import Recording
 from core.errors import SealdockError
 from ingest.media_facts import MediaFacts
 from media.play import Play

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
-from casework.permission import Permission, Role
-from casework.recording import Recording
-from casework.viewing import VIEW_LIMIT, PurposeCode, Rendition, record_view
+from casework.access.permission import Permission, Role
+from casework.evidence.recording import Recording
+from casework.evidence.viewing import VIEW_LIMIT, PurposeCode, Rendition, record_view
 from core.errors import Exit, SealdockError
 from ingest.media_facts import MediaFacts
 from vault.formats.payload import PayloadReader

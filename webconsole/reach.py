@@ -7,11 +7,11 @@ from collections.abc import Collection
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from casework.case import PAGE_SIZE, CaseFile, CasePage, Stage, list_cases
-from casework.exhibit import Exhibit
-from casework.people import Officer
-from casework.permission import Permission, allows
-from casework.recording import Recording, get_recording
+from casework.access.permission import Permission, allows
+from casework.cases.case import PAGE_SIZE, CaseFile, CasePage, Stage, list_cases
+from casework.evidence.exhibit import Exhibit
+from casework.evidence.recording import Recording, get_recording
+from casework.people.officer import Officer
 from webconsole.auth.session import SignedIn
 from webconsole.context import console
 from webconsole.gate import current_account, refuse

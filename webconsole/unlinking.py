@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask_babel import gettext
 
-from casework.exhibit import unlink
+from casework.evidence.exhibit import unlink
 from core.errors import SealdockError
 from webconsole.context import console
 from webconsole.forms.field import Form

@@ -1,4 +1,4 @@
-"""Whether a directory is the bag that its manifests describe (RFC 8493; 1 to 3 of casework.package_verify).
+"""Whether a directory is the bag that its manifests describe (RFC 8493; 1 to 3 of casework.package.verify).
 
   1. The directory holds regular files only; every name in it and in the manifests stays inside it.
   2. It declares BagIt 1.0, fetches nothing from elsewhere, and has the sha256 manifests.

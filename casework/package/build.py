@@ -17,17 +17,18 @@ from pathlib import Path, PurePosixPath
 from sqlalchemy.orm import Session
 from zipstream import ZipStream
 
-from casework.case import get_case
-from casework.custody import CustodyLine, as_csv, as_extract, chain
-from casework.disclosure import Disclosure, disclosed_recordings, get_disclosure
-from casework.exhibit import Exhibit
+from casework.cases.case import get_case
+from casework.evidence.custody import CustodyLine, as_csv, as_extract, chain
+from casework.evidence.exhibit import Exhibit
+from casework.evidence.recording import Recording
 from casework.field import CaseworkError
 from casework.package import content
 from casework.package.bag import ByteSource, Member, bag, build_directory, safe_name, stream_zip
+from casework.package.disclosure import Disclosure, disclosed_recordings, get_disclosure
+from casework.package.papers import asset, custody_page, index_page, log_key_text, readme
 from casework.package.receipts import ReceiptShelf, process_key_index
-from casework.package_page import asset, custody_page, index_page, log_key_text, readme
-from casework.people import actor_name, officer_by_number
-from casework.recording import Recording
+from casework.people.actor import actor_name
+from casework.people.officer import officer_by_number
 from core.clock import stamp, utc_now
 from core.db import Database
 from vault.formats.entry import Leaf, ObjectCommitment

@@ -1,4 +1,4 @@
-"""Whether what a package says is what the log says (6 to 10 of casework.package_verify).
+"""Whether what a package says is what the log says (6 to 10 of casework.package.verify).
 
 One object checks one package whose files were listed and hashed before. It believes nothing that a receipt
 under the key does not say, and turns every disagreement into a finding that names the file.

@@ -1,4 +1,4 @@
-"""Whether the receipts of a package hold (4 and 5 of casework.package_verify).
+"""Whether the receipts of a package hold (4 and 5 of casework.package.verify).
 
 What comes out are entries that are on the log under the key; everything else in a package is compared with them.
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from casework.retention import evidence_policy
+from casework.keeping.retention import evidence_policy
 from core.canonical import encode
 from core.durable import create_once
 from sealdock.command.option import json_option, passphrase

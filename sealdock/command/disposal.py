@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from casework.retention import evidence_policy
+from casework.keeping.retention import evidence_policy
 from core.durable import create_once
 from core.errors import Exit
 from sealdock.certificate_page import page

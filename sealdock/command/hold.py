@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from casework.retention_projection import holds, place_hold
+from casework.keeping.projection import holds, place_hold
 from core.clock import stamp, utc_now
 from sealdock.command.option import json_option
 from sealdock.command.request import (

@@ -11,17 +11,11 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.certificate import standing
-from casework.officer import give_badge, give_pin, named, take_badge, take_pin
-from casework.people import (
-    Officer,
-    OfficerFacts,
-    Unit,
-    UnknownSubjectError,
-    change_officer,
-    officers,
-    register_officer,
-)
+from casework.people.at_dock import give_badge, give_pin, named, take_badge, take_pin
+from casework.people.certificate import standing
+from casework.people.officer import Officer, OfficerFacts, change_officer, officers, register_officer
+from casework.people.unit import Unit
+from casework.subject import UnknownSubjectError
 from core.canonical import Json
 from core.clock import utc_now
 from sealdock.command.option import json_option, passphrase

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 from sqlalchemy import select
 
-from casework.case import CaseFile
-from casework.disclosure import request_disclosure
-from casework.exhibit import exhibits
-from casework.package_verify import PackageReport, verify_package
+from casework.cases.case import CaseFile
+from casework.evidence.exhibit import exhibits
+from casework.package.disclosure import request_disclosure
+from casework.package.verify import PackageReport, verify_package
 from sealdock.command.option import json_option, key_option, trusted_key
 from sealdock.wiring import Station, console_context
 from vault.log.index import wait_sequenced

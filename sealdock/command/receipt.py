@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from casework.daily import day_of
-from casework.kept import KeptReceipt, keep, session_recordings
-from casework.scan import ScanError, joined
-from casework.window import Outsiders, window_of
+from casework.paper.daily import day_of
+from casework.paper.kept import KeptReceipt, keep, session_recordings
+from casework.paper.scan import ScanError, joined
+from casework.paper.window import Outsiders, window_of
 from core.clock import utc_now
 from core.digest import Sha256
 from core.durable import create_once

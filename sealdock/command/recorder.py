@@ -11,13 +11,12 @@ from zoneinfo import ZoneInfo
 import click
 from sqlalchemy.orm import Session
 
-from casework.docked import firmwares, recordings_from
-from casework.field import DateError
-from casework.issue import DOCK_WITHIN_HOURS, hand_back, hand_out
-from casework.issue import overdue as overdue_now
-from casework.officer import named
-from casework.people import officer_names
-from casework.recorder import (
+from casework.equipment.asset import RecorderAsset
+from casework.equipment.docked import firmwares, recordings_from
+from casework.equipment.event import CARE, RecorderState, last_before
+from casework.equipment.issue import DOCK_WITHIN_HOURS, hand_back, hand_out
+from casework.equipment.issue import overdue as overdue_now
+from casework.equipment.recorder import (
     RecorderFilter,
     care,
     change_recorder,
@@ -26,8 +25,9 @@ from casework.recorder import (
     list_recorders,
     register_recorder,
 )
-from casework.recorder_asset import RecorderAsset
-from casework.recorder_event import CARE, RecorderState, last_before
+from casework.field import DateError
+from casework.people.at_dock import named
+from casework.people.officer import officer_names
 from core.canonical import Json
 from core.clock import stamp, utc_now
 from core.settings import Settings

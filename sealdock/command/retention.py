@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 from sqlalchemy import select
 
-from casework.retention import evidence_policy
-from casework.retention_preview import Preview, due, released
+from casework.keeping.preview import Preview, due, released
+from casework.keeping.retention import evidence_policy
 from core.clock import utc_now
 from core.errors import Exit, SealdockError
 from ingest.media_facts import MediaFacts

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from casework.permission import Role
+from casework.access.permission import Role
 from sealdock.command.option import json_option, passphrase
 from sealdock.wiring import Station
 from webconsole.auth.account import create_account, disable_account, list_accounts, reset_factor, set_password

@@ -9,9 +9,9 @@ from typing import ClassVar
 import click
 from sqlalchemy import select
 
-from casework.kept import keep
-from casework.viewing import PurposeCode, Rendition, record_view
-from casework.window import Outsiders
+from casework.evidence.viewing import PurposeCode, Rendition, record_view
+from casework.paper.kept import keep
+from casework.paper.window import Outsiders
 from core.clock import stamp, utc_now
 from core.durable import create_once
 from core.errors import Exit, SealdockError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from casework.window import Outsiders
+from casework.paper.window import Outsiders
 from core.canonical import encode
 from core.digest import sha256_hex
 from core.durable import replace

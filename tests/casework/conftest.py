@@ -12,12 +12,13 @@ import pytest
 from bureau.desk import HEVC, MP4, NOTE, PASSPHRASE, PLAYABLE, ZONE, Desk, Disclosed, Station, account
 from support.root import opener
 
-from casework.case import CaseFacts, open_case
-from casework.disclosure import request_disclosure
-from casework.exhibit import link_many
-from casework.people import OfficerFacts, register_officer, register_unit
+from casework.cases.case import CaseFacts, open_case
+from casework.evidence.exhibit import link_many
+from casework.evidence.viewing import record_view
+from casework.package.disclosure import request_disclosure
+from casework.people.officer import OfficerFacts, register_officer
+from casework.people.unit import register_unit
 from casework.projection import register
-from casework.viewing import record_view
 from core.db import Database
 from vault.formats.note import SigningKey
 from vault.founding import initialise

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casework.case import Stage
+from casework.cases.case import Stage
 from casework.field import (
     CharacterError,
     ChoiceError,

@@ -17,7 +17,7 @@ from pathlib import Path
 from crash.house import House, found
 from support.authority import Authority
 
-from casework.scan import pieces
+from casework.paper.scan import pieces
 from vault.formats import timestamp
 from vault.formats.cosignature import CosignerSigningKey, Kind
 

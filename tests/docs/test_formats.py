@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from docs.format_page import BLOCK, EXAMPLE, FORMATS, RUN, ran
 
-from casework.scan import joined
+from casework.paper.scan import joined
 from vault.audit.verify import verify_vault
 from vault.formats.note import VerifierKey
 

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from sqlalchemy import func, select
 from support.footage import clip
 
-from casework.recording import Recording
+from casework.evidence.recording import Recording
 from core.db import Database
 from ingest.media_facts import MediaFacts
 from sealdock.demo import Demo

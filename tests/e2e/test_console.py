@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from support.footage import clip
 
-from casework.package_verify import verify_package
+from casework.package.verify import verify_package
 from core.errors import Exit
 from sealdock import bureau
 from sealdock.demo import Demo, wait_docked

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from casework.case import CaseFile
-from casework.exhibit import CaseLink, Exhibit
-from casework.package_verify import verify_package
-from casework.people import Officer, Unit
-from casework.recorder_asset import RecorderAsset
-from casework.recording import Recording
+from casework.cases.case import CaseFile
+from casework.equipment.asset import RecorderAsset
+from casework.evidence.exhibit import CaseLink, Exhibit
+from casework.evidence.recording import Recording
+from casework.package.verify import verify_package
+from casework.people.officer import Officer
+from casework.people.unit import Unit
 from core.errors import Exit
 from sealdock.wiring import Station
 from vault.formats.note import VerifierKey

@@ -24,8 +24,8 @@ from sqlalchemy import select
 
 import casework.log_rule
 import casework.projection
-from casework.recording import Recording
-from casework.retention_preview import due
+from casework.evidence.recording import Recording
+from casework.keeping.preview import due
 from core.clock import new_id
 from core.db import Base
 from core.errors import Exit

@@ -20,7 +20,7 @@ from sqlalchemy import select
 from support.authority import Authority as OpensslAuthority
 from support.authority import AuthorityServer
 
-from casework.window import Outsiders, first_over, window_of
+from casework.paper.window import Outsiders, first_over, window_of
 from core import clock
 from core.clock import parse_stamp
 from ingest.docking import DockingSession

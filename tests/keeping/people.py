@@ -12,7 +12,7 @@ from typing import Any
 from crash.house import House
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from casework.retention import evidence_policy
+from casework.keeping.retention import evidence_policy
 from core.clock import new_id, utc_now
 from vault.formats.approval import sign
 from vault.formats.statement import Statement

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from casework.case import CaseFacts, open_case
-from casework.recording import Recording
+from casework.cases.case import CaseFacts, open_case
+from casework.evidence.recording import Recording
 from core.clock import new_id
 from core.db import Database
 from ingest.media_facts import MediaFacts

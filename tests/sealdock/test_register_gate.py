@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from casework.issue import hand_out
-from casework.people import Officer, OfficerFacts, register_officer
+from casework.equipment.asset import RecorderAsset
+from casework.equipment.issue import hand_out
+from casework.equipment.recorder import care, register_recorder
+from casework.people.officer import Officer, OfficerFacts, register_officer
 from casework.projection import register
-from casework.recorder import care, register_recorder
-from casework.recorder_asset import RecorderAsset
 from core.clock import new_id, utc_now
 from core.db import Database
 from ingest.admission import Standing

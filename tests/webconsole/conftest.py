@@ -17,7 +17,7 @@ from flask.testing import FlaskClient
 from support.root import opener
 
 import casework.projection
-from casework.permission import Role
+from casework.access.permission import Role
 from core import guessable
 from core.clock import new_id, utc_now
 from core.db import Database

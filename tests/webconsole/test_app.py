@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from casework.permission import Permission, Role
+from casework.access.permission import Permission, Role
 from core.errors import SealdockError, all_errors
 from webconsole.app import MAX_BODY_BYTES
 from webconsole.errors import status_of

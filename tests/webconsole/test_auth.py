@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from sqlalchemy import select, text, update
 
-from casework.permission import Role
+from casework.access.permission import Role
 from core import guessable
 from core.clock import utc_now
 from vault.formats.entry import Leaf

@@ -8,10 +8,10 @@ from flask.testing import FlaskClient
 from pages.rows import add_recording, open_a_case
 from sqlalchemy import select
 
-from casework.case import CaseFile
-from casework.exhibit import link
-from casework.people import OfficerFacts, register_officer
-from casework.permission import Role
+from casework.access.permission import Role
+from casework.cases.case import CaseFile
+from casework.evidence.exhibit import link
+from casework.people.officer import OfficerFacts, register_officer
 
 if TYPE_CHECKING:
     from conftest import House

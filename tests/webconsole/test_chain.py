@@ -6,8 +6,8 @@ import pytest
 from flask.testing import FlaskClient
 from pages.rows import add_recording, open_a_case
 
-from casework.exhibit import link
-from casework.permission import Role
+from casework.access.permission import Role
+from casework.evidence.exhibit import link
 
 if TYPE_CHECKING:
     from conftest import House

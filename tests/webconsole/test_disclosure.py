@@ -9,12 +9,12 @@ from pages.rows import add_recording, open_a_case
 from sqlalchemy import select, update
 from zipstream import ZipStream
 
-from casework.disclosure import Disclosure
-from casework.exhibit import link
+from casework.access.permission import Role
+from casework.evidence.exhibit import link
+from casework.evidence.recording import Recording
+from casework.evidence.viewing import DenialCount, ViewedRecording, Viewing
 from casework.package.bag import MemberChangedError
-from casework.permission import Role
-from casework.recording import Recording
-from casework.viewing import DenialCount, ViewedRecording, Viewing
+from casework.package.disclosure import Disclosure
 from core.clock import utc_now
 from ingest.media_facts import MediaFacts
 from vault.log.index import EntryRow, place_of, wait_sequenced

@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
-from casework.officer import give_badge, give_pin
-from casework.people import OfficerFacts, register_officer
+from casework.people.at_dock import give_badge, give_pin
+from casework.people.officer import OfficerFacts, register_officer
 from core import guessable
 from core.clock import stamp, utc_now
 from core.settings import BaySettings, DockSettings

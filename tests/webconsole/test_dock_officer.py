@@ -10,12 +10,12 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from casework.certificate import CertificateExpiredError
-from casework.claim import DockClaim
-from casework.officer import give_badge, give_pin
-from casework.people import OfficerFacts, register_officer
-from casework.recorder import register_recorder
-from casework.recorder_asset import RecorderAsset
+from casework.equipment.asset import RecorderAsset
+from casework.equipment.claim import DockClaim
+from casework.equipment.recorder import register_recorder
+from casework.people.at_dock import give_badge, give_pin
+from casework.people.certificate import CertificateExpiredError
+from casework.people.officer import OfficerFacts, register_officer
 from core import guessable
 from core.clock import new_id, stamp, utc_now
 from ingest.answer import BayAnswer

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
-from casework.permission import Role
+from casework.access.permission import Role
 from webconsole.forms.field import MOST_IDS, Form, FormError
 
 IDENTITY = "01JQ0000000000000000000000"

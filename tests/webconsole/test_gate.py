@@ -8,8 +8,8 @@ from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
-from casework.permission import TABLE, Permission, Role, allows
-from casework.viewing import DenialCount
+from casework.access.permission import TABLE, Permission, Role, allows
+from casework.evidence.viewing import DenialCount
 from webconsole.app import create_app
 from webconsole.auth.session import WebSession, csrf_token
 from webconsole.gate import UndeclaredViewError, access_of, permits, public, signed_in

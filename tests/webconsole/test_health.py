@@ -16,10 +16,10 @@ from flask.testing import FlaskClient
 from pages.rows import add_recording
 from sqlalchemy import event
 
-from casework.issue import hand_out
-from casework.people import Officer, OfficerFacts, register_officer
-from casework.permission import Role
-from casework.recorder import care, register_recorder
+from casework.access.permission import Role
+from casework.equipment.issue import hand_out
+from casework.equipment.recorder import care, register_recorder
+from casework.people.officer import Officer, OfficerFacts, register_officer
 from core.bell import Bell, is_heard
 from core.clock import new_id, stamp, utc_now
 from core.jobs import Job, JobState

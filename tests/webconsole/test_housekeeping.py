@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select, update
 
-from casework.permission import Permission, Role
-from casework.viewing import DenialCount, record_denied
+from casework.access.permission import Permission, Role
+from casework.evidence.viewing import DenialCount, record_denied
 from core.clock import utc_now
 from vault.log.outbox import OutboxRow
 from webconsole import housekeeping

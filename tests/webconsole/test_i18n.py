@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from casework.permission import Role
+from casework.access.permission import Role
 from core.errors import SealdockError
 from webconsole import catalogue, i18n
 from webconsole.auth.account import Account

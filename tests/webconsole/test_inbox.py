@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from flask.testing import FlaskClient
 
-from casework.permission import Role
+from casework.access.permission import Role
 from core import jobs
 from core.canonical import Json
 from core.clock import new_id, utc_now

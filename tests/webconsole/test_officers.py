@@ -8,10 +8,10 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import delete, select
 
-from casework.badge import OfficerCredential
-from casework.officer import officer_by_badge, officer_by_pin
-from casework.people import Officer, OfficerFacts, register_officer
-from casework.permission import Role
+from casework.access.permission import Role
+from casework.people.at_dock import officer_by_badge, officer_by_pin
+from casework.people.badge import OfficerCredential
+from casework.people.officer import Officer, OfficerFacts, register_officer
 from core import guessable
 from webconsole.app import create_app
 from webconsole.auth.session import WebSession

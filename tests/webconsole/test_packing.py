@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import update
 
-from casework.permission import Role
-from casework.viewing import PurposeCode, Rendition, record_view
+from casework.access.permission import Role
+from casework.evidence.viewing import PurposeCode, Rendition, record_view
 from ingest.media_facts import MediaFacts
 from vault.log.index import wait_sequenced
 from webconsole.packing import CopyDoor, CopyNotReadyError

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, update
 
-from casework.people import OfficerFacts, register_officer
-from casework.permission import Role
-from casework.viewing import DenialCount, ViewedRecording, Viewing
+from casework.access.permission import Role
+from casework.evidence.viewing import DenialCount, ViewedRecording, Viewing
+from casework.people.officer import OfficerFacts, register_officer
 from core.clock import new_id
 from core.digest import sha256_hex
 from ingest.media_facts import MediaFacts

@@ -10,10 +10,10 @@ from bureau.sessions import SERIAL, session_entry
 from flask.testing import FlaskClient
 from pages.rows import STARTED_AT, add_recording
 
-from casework.issue import hand_out
-from casework.people import Officer, OfficerFacts, register_officer
-from casework.permission import Role
-from casework.recorder import register_recorder
+from casework.access.permission import Role
+from casework.equipment.issue import hand_out
+from casework.equipment.recorder import register_recorder
+from casework.people.officer import Officer, OfficerFacts, register_officer
 from ingest.stated import SessionStatement
 from ingest.statement import HolderBy, IdentityBy
 

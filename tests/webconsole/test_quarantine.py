@@ -9,11 +9,11 @@ from bureau.sessions import session_entry
 from flask.testing import FlaskClient
 from pages.rows import add_recording
 
-from casework.claim import claim_duty
-from casework.officer import Means
-from casework.people import Officer, OfficerFacts, register_officer
-from casework.permission import Role
-from casework.quarantine import Decision, quarantined
+from casework.access.permission import Role
+from casework.equipment.claim import claim_duty
+from casework.evidence.quarantine import Decision, quarantined
+from casework.people.at_dock import Means
+from casework.people.officer import Officer, OfficerFacts, register_officer
 from core.clock import new_id
 from vault.formats.entry import Leaf
 from vault.log.outbox import AppliedEntry

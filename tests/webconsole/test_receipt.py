@@ -10,11 +10,11 @@ import pytest
 from flask.testing import FlaskClient
 from playwright.sync_api import sync_playwright
 
-from casework.kept import keep
-from casework.people import OfficerFacts, register_officer
-from casework.permission import Role
-from casework.scan import joined
-from casework.window import Outsiders
+from casework.access.permission import Role
+from casework.paper.kept import keep
+from casework.paper.scan import joined
+from casework.paper.window import Outsiders
+from casework.people.officer import OfficerFacts, register_officer
 from vault.formats.note import SigningKey
 from vault.formats.proof import Receipt
 from vault.log.index import place_of, wait_sequenced

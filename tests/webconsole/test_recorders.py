@@ -11,11 +11,11 @@ from flask.testing import FlaskClient
 from pages.rows import add_recording
 from sqlalchemy import select
 
-from casework.issue import hand_out
-from casework.people import Officer, OfficerFacts, register_officer
-from casework.permission import Role
-from casework.recorder import register_recorder
-from casework.recorder_asset import RecorderAsset
+from casework.access.permission import Role
+from casework.equipment.asset import RecorderAsset
+from casework.equipment.issue import hand_out
+from casework.equipment.recorder import register_recorder
+from casework.people.officer import Officer, OfficerFacts, register_officer
 from core.clock import utc_now
 from vault.log.outbox import AppliedEntry
 from webconsole.app import create_app

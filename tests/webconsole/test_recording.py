@@ -7,11 +7,11 @@ from flask.testing import FlaskClient
 from pages.rows import add_recording, open_a_case
 from sqlalchemy import select
 
-from casework.exhibit import CaseLink, Exhibit
-from casework.people import OfficerFacts, register_officer
-from casework.permission import Role
-from casework.recording import Recording
-from casework.viewing import Viewing, record_view
+from casework.access.permission import Role
+from casework.evidence.exhibit import CaseLink, Exhibit
+from casework.evidence.recording import Recording
+from casework.evidence.viewing import Viewing, record_view
+from casework.people.officer import OfficerFacts, register_officer
 from vault.keyd_client import KeydClient, KeydStatus
 from vault.log.index import EntryRow, wait_sequenced
 

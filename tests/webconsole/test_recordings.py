@@ -8,9 +8,9 @@ from flask.testing import FlaskClient
 from pages.rows import add_recording, open_a_case
 from sqlalchemy import select
 
-from casework.exhibit import Exhibit
-from casework.people import OfficerFacts, register_officer
-from casework.permission import Role
+from casework.access.permission import Role
+from casework.evidence.exhibit import Exhibit
+from casework.people.officer import OfficerFacts, register_officer
 
 if TYPE_CHECKING:
     from conftest import House

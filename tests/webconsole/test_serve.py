@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from casework.permission import Role
-from casework.viewing import record_view
+from casework.access.permission import Role
+from casework.evidence.viewing import record_view
 from core.clock import utc_now
 from core.settings import ConsoleSettings, Settings
 from sealdock import schema

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
-from casework.permission import Role
+from casework.access.permission import Role
 from webconsole.auth.account import Account
 from webconsole.auth.session import WebSession
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flask.testing import FlaskClient
 
-from casework.permission import Role
+from casework.access.permission import Role
 from core.clock import new_id
 from ingest.stated import SessionStatement
 from ingest.statement import Fate, Rows, Sealable, make_statement, sealable

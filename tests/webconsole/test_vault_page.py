@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 from flask.testing import FlaskClient
 
-from casework.permission import Role
-from casework.window import Window
+from casework.access.permission import Role
+from casework.paper.window import Window
 from core.clock import utc_now
 from vault.audit.anchor import OutsideEvidence
 from vault.care import fixity

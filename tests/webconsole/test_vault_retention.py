@@ -7,10 +7,10 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
-from casework import retention_projection
-from casework.permission import Role
-from casework.recording import Recording
-from casework.retention_projection import LegalHold, holds
+from casework.access.permission import Role
+from casework.evidence.recording import Recording
+from casework.keeping import projection as retention_projection
+from casework.keeping.projection import LegalHold, holds
 from core.clock import utc_now
 from vault.formats.note import SigningKey
 from vault.log.index import wait_sequenced

@@ -11,9 +11,9 @@ from flask_babel import gettext
 from markupsafe import Markup
 from sqlalchemy import select
 
-from casework.kept import keep
-from casework.scan import NotOnPaperError, pieces
-from casework.window import Outsiders
+from casework.paper.kept import keep
+from casework.paper.scan import NotOnPaperError, pieces
+from casework.paper.window import Outsiders
 from core.canonical import Json, encode
 from core.digest import sha256_hex
 from ingest.status import BayStatus, TileState, read_status

@@ -11,15 +11,15 @@ from flask import Blueprint, Response, jsonify, render_template, request, url_fo
 from flask_babel import gettext
 from sqlalchemy.orm import Session
 
-from casework.badge import BadgeError
-from casework.case import list_cases
-from casework.claim import claim_case, claim_duty, claim_holder, excuse_gap
+from casework.cases.case import list_cases
+from casework.equipment.claim import claim_case, claim_duty, claim_holder, excuse_gap
+from casework.equipment.issue import hand_out
 from casework.field import CaseworkError
-from casework.issue import hand_out
-from casework.kept import keep, session_recordings
-from casework.officer import Means, Officer, officer_by_badge, officer_by_pin
-from casework.people import find
-from casework.window import Outsiders
+from casework.paper.kept import keep, session_recordings
+from casework.paper.window import Outsiders
+from casework.people.at_dock import Means, Officer, officer_by_badge, officer_by_pin
+from casework.people.badge import BadgeError
+from casework.subject import find
 from core.clock import utc_now
 from core.digest import sha256_hex
 from core.errors import Exit

@@ -15,7 +15,7 @@ from datetime import datetime
 from sqlalchemy import JSON, column, delete, select, table
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from casework.permission import Role
+from casework.access.permission import Role
 from core.clock import new_id, parse_stamp
 from core.db import Base, UtcDateTime
 from core.errors import Exit, SealdockError

@@ -16,7 +16,7 @@ from secrets import token_urlsafe
 from sqlalchemy import ForeignKey, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from casework.permission import Role
+from casework.access.permission import Role
 from core.clock import utc_now
 from core.db import Base, Database, UtcDateTime
 from webconsole.auth.account import Account

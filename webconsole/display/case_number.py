@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.case import CaseFile
-from casework.people import UnknownSubjectError
+from casework.cases.case import CaseFile
+from casework.subject import UnknownSubjectError
 
 
 def case_by_number(session: Session, number: str) -> CaseFile:

@@ -9,11 +9,11 @@ from datetime import datetime
 from flask_babel import gettext
 from sqlalchemy.orm import Session
 
-from casework.case import CaseFile
-from casework.disclosure import list_disclosures
-from casework.exhibit import CaseExhibit
-from casework.people import Unit
-from casework.permission import Permission
+from casework.access.permission import Permission
+from casework.cases.case import CaseFile
+from casework.evidence.exhibit import CaseExhibit
+from casework.package.disclosure import list_disclosures
+from casework.people.unit import Unit
 from webconsole.display import wording
 from webconsole.display.chain import ChainView
 from webconsole.display.footage import FootageLine, footage_lines

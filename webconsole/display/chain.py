@@ -16,10 +16,10 @@ from flask_babel import gettext, ngettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.case import CaseFile
-from casework.custody import CustodyLine, chain_line, chain_page
-from casework.permission import Permission
-from casework.recording import Recording
+from casework.access.permission import Permission
+from casework.cases.case import CaseFile
+from casework.evidence.custody import CustodyLine, chain_line, chain_page
+from casework.evidence.recording import Recording
 from vault.formats.note import VerifierKey
 from vault.formats.proof import Receipt
 from vault.log.ledger import LogReader

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from flask_babel import gettext
 
-from casework.certificate import Standing
-from casework.recorder_event import RecorderState
+from casework.equipment.event import RecorderState
+from casework.people.certificate import Standing
 from webconsole.display.wording import Choices
 
 

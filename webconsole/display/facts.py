@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from flask_babel import gettext
 from markupsafe import Markup, escape
 
-from casework.recording import Recording
+from casework.evidence.recording import Recording
 from ingest.media_facts import MediaFacts
 from webconsole.display import wording
 from webconsole.i18n import duration, human_size, local_time

@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from casework.docked import DockedSession
-from casework.recorder_asset import RecorderAsset
-from casework.recorder_event import RecorderState
-from casework.recording import Recording
+from casework.equipment.asset import RecorderAsset
+from casework.equipment.docked import DockedSession
+from casework.equipment.event import RecorderState
+from casework.evidence.recording import Recording
 from ingest.stated import SessionStatement
 
 LOOK_BACK = timedelta(days=30)

@@ -12,10 +12,10 @@ from flask_babel import gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.case import CaseFile
-from casework.exhibit import Exhibit
-from casework.people import officer_names
-from casework.recording import Recording
+from casework.cases.case import CaseFile
+from casework.evidence.exhibit import Exhibit
+from casework.evidence.recording import Recording
+from casework.people.officer import officer_names
 from ingest.media_facts import MediaFacts
 
 

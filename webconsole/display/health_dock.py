@@ -9,7 +9,7 @@ from flask import url_for
 from flask_babel import gettext, ngettext
 from sqlalchemy.orm import Session
 
-from casework.issue import overdue
+from casework.equipment.issue import overdue
 from ingest.bay_trouble import BayRecord, bay_records
 from ingest.status import DockStatus, TileState
 from webconsole.display.fleet import EMPTY_PERCENT, LOOK_BACK, STAYS, Carried, carried, firmware_in_use

@@ -13,7 +13,7 @@ from flask_babel import gettext, ngettext
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from casework.permission import Permission
+from casework.access.permission import Permission
 from core.bell import is_heard
 from core.clock import parse_stamp
 from core.jobs import Job, JobState

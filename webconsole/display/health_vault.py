@@ -9,7 +9,7 @@ from flask import url_for
 from flask_babel import gettext, ngettext
 from sqlalchemy.orm import Session
 
-from casework.window import Outsiders, window_of
+from casework.paper.window import Outsiders, window_of
 from core.clock import parse_stamp
 from core.settings import MEBIBYTE, Settings
 from ingest.room import promised_by

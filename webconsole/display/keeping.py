@@ -9,9 +9,9 @@ from flask_babel import gettext, ngettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.keeping import Kept, kept
-from casework.recording import Recording
-from casework.retention_projection import HeldRecording, LegalHold
+from casework.evidence.recording import Recording
+from casework.keeping.projection import HeldRecording, LegalHold
+from casework.keeping.standing import Kept, kept
 from core.clock import utc_now
 from vault.care.fixity import Result, last_proven
 from vault.log.outbox import RefusedError

@@ -13,12 +13,12 @@ from flask_babel import gettext
 from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import Session
 
-from casework.certificate import Standing, standing
-from casework.claim import ClaimKind, DockClaim, claims
-from casework.issue import held_by
-from casework.officer import Officer, may_enforce
-from casework.recorder_asset import RecorderAsset
-from casework.recorder_event import HAND_OUT, RECORDER, RecorderState
+from casework.equipment.asset import RecorderAsset
+from casework.equipment.claim import ClaimKind, DockClaim, claims
+from casework.equipment.event import HAND_OUT, RECORDER, RecorderState
+from casework.equipment.issue import held_by
+from casework.people.at_dock import Officer, may_enforce
+from casework.people.certificate import Standing, standing
 from core.clock import utc_now
 from ingest.admission import (
     LostRecorderError,

@@ -19,11 +19,11 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from casework.daily import Day
-from casework.kept import KeptReceipt
-from casework.recording import Recording
-from casework.scan import NotOnPaperError, pieces
-from casework.window import Window
+from casework.evidence.recording import Recording
+from casework.paper.daily import Day
+from casework.paper.kept import KeptReceipt
+from casework.paper.scan import NotOnPaperError, pieces
+from casework.paper.window import Window
 from core.clock import parse_stamp
 from vault.formats.note import VerifierKey
 from webconsole.i18n import catalogue

@@ -13,7 +13,7 @@ from typing import Any
 from flask import url_for
 from flask_babel import gettext
 
-from casework.recording import Recording
+from casework.evidence.recording import Recording
 from ingest.media_facts import MediaFacts
 from webconsole.display import wording
 from webconsole.display.relayed import by_code

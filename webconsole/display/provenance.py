@@ -15,11 +15,11 @@ from markupsafe import Markup
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.docked import firmware_of
-from casework.issue import conflict_of, holder_at
-from casework.people import officer_names
-from casework.permission import Permission
-from casework.recording import Recording
+from casework.access.permission import Permission
+from casework.equipment.docked import firmware_of
+from casework.equipment.issue import conflict_of, holder_at
+from casework.evidence.recording import Recording
+from casework.people.officer import officer_names
 from ingest.erase_record import erased_among
 from ingest.stated import SessionStatement
 from ingest.statement import HolderBy, IdentityBy

@@ -9,12 +9,13 @@ from flask_babel import gettext
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from casework.people import actor_name, officer_names
-from casework.permission import Permission
-from casework.quarantine import Decision, Quarantined, QuarantinedSession, among
-from casework.recorder import recorder_by_serial
-from casework.recorder_asset import RecorderAsset
-from casework.recording import Recording
+from casework.access.permission import Permission
+from casework.equipment.asset import RecorderAsset
+from casework.equipment.recorder import recorder_by_serial
+from casework.evidence.quarantine import Decision, Quarantined, QuarantinedSession, among
+from casework.evidence.recording import Recording
+from casework.people.actor import actor_name
+from casework.people.officer import officer_names
 from webconsole.display import wording
 from webconsole.display.equipment import Mark
 from webconsole.gate import may

@@ -11,11 +11,11 @@ from flask_babel import gettext, ngettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.issue import DOCK_WITHIN_HOURS, overdue
-from casework.people import Officer
-from casework.recorder import PAGE_SIZE, RecorderFilter, list_recorders
-from casework.recorder_asset import RecorderAsset
-from casework.recorder_event import RecorderState
+from casework.equipment.asset import RecorderAsset
+from casework.equipment.event import RecorderState
+from casework.equipment.issue import DOCK_WITHIN_HOURS, overdue
+from casework.equipment.recorder import PAGE_SIZE, RecorderFilter, list_recorders
+from casework.people.officer import Officer
 from webconsole.display import equipment, wording
 from webconsole.forms.field import Form
 

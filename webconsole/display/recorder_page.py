@@ -8,14 +8,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.docked import DockedSession, sessions
-from casework.issue import DOCK_WITHIN_HOURS, Conflict, conflicts
-from casework.people import Officer, actor_name, officer_names
-from casework.permission import Permission
-from casework.quarantine import among
-from casework.recorder import possible
-from casework.recorder_asset import RecorderAsset
-from casework.recorder_event import HAND_BACK, HAND_OUT, RECORDER, RecorderEvent, RecorderState, history
+from casework.access.permission import Permission
+from casework.equipment.asset import RecorderAsset
+from casework.equipment.docked import DockedSession, sessions
+from casework.equipment.event import HAND_BACK, HAND_OUT, RECORDER, RecorderEvent, RecorderState, history
+from casework.equipment.issue import DOCK_WITHIN_HOURS, Conflict, conflicts
+from casework.equipment.recorder import possible
+from casework.evidence.quarantine import among
+from casework.people.actor import actor_name
+from casework.people.officer import Officer, officer_names
 from webconsole.display import equipment
 from webconsole.display.quarantine import mark_of
 from webconsole.gate import may

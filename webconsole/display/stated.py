@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 from sqlalchemy.orm import Session
 
-from casework.kept import KeptReceipt
+from casework.paper.kept import KeptReceipt
 from ingest.erase_words import erasing_sentences
 from ingest.stated import statement_of
 from ingest.statement import StatementError

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from casework.keeping import disposals
-from casework.permission import Permission
-from casework.retention_projection import holds
-from casework.window import Outsiders, Window, window_of
+from casework.access.permission import Permission
+from casework.keeping.projection import holds
+from casework.keeping.standing import disposals
+from casework.paper.window import Outsiders, Window, window_of
 from core.clock import utc_now
 from core.settings import MEBIBYTE
 from ingest.room import promised_by

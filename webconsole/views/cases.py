@@ -12,11 +12,11 @@ from flask_babel import gettext
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from casework.case import CaseFacts, CaseFile, Stage, get_case, open_case
-from casework.exhibit import CaseExhibit, Exhibit, exhibits
-from casework.people import units
-from casework.permission import Permission
-from casework.recording import Recording
+from casework.access.permission import Permission
+from casework.cases.case import CaseFacts, CaseFile, Stage, get_case, open_case
+from casework.evidence.exhibit import CaseExhibit, Exhibit, exhibits
+from casework.evidence.recording import Recording
+from casework.people.unit import units
 from core.clock import utc_now
 from core.errors import SealdockError
 from webconsole import playback

@@ -13,18 +13,18 @@ from flask_babel import gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.case import CaseFile, get_case
-from casework.disclosure import (
+from casework.access.permission import Permission
+from casework.cases.case import CaseFile, get_case
+from casework.evidence.exhibit import exhibits
+from casework.evidence.viewing import PurposeCode, Rendition
+from casework.package.disclosure import (
     Disclosure,
     disclosed_recordings,
     get_disclosure,
     list_disclosures,
     request_disclosure,
 )
-from casework.exhibit import exhibits
-from casework.people import actor_name
-from casework.permission import Permission
-from casework.viewing import PurposeCode, Rendition
+from casework.people.actor import actor_name
 from core.errors import SealdockError
 from vault.log.index import wait_sequenced
 from webconsole import playback

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from casework.docked import firmwares, recordings_from
-from casework.permission import Permission
-from casework.recorder import PAGE_SIZE
+from casework.access.permission import Permission
+from casework.equipment.docked import firmwares, recordings_from
+from casework.equipment.recorder import PAGE_SIZE
 from webconsole.context import console
 from webconsole.forms.field import Form
 from webconsole.gate import permits

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, request
 
-from casework.permission import Permission
+from casework.access.permission import Permission
 from core.clock import utc_now
 from core.digest import sha256_hex
 from webconsole.context import console

@@ -15,10 +15,10 @@ from flask_babel import gettext, ngettext
 from sqlalchemy import String, cast, func, select
 from sqlalchemy.orm import Session
 
-from casework.people import officer_names
-from casework.permission import Permission
-from casework.quarantine import count_undecided
-from casework.recording import PAGE_SIZE, Recording, RecordingFilter, list_recordings
+from casework.access.permission import Permission
+from casework.evidence.quarantine import count_undecided
+from casework.evidence.recording import PAGE_SIZE, Recording, RecordingFilter, list_recordings
+from casework.people.officer import officer_names
 from core.clock import utc_now
 from core.jobs import Job, JobState
 from ingest.docking import DockingSession

@@ -11,22 +11,14 @@ from flask_babel import gettext
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from casework.badge import OfficerCredential
-from casework.certificate import Standing, has_standing, standing
-from casework.issue import held_by
-from casework.officer import give_badge, give_pin, take_badge, take_pin
-from casework.people import (
-    CERTIFICATE_LIMIT,
-    NAME_LIMIT,
-    Officer,
-    OfficerFacts,
-    Unit,
-    change_officer,
-    find,
-    register_officer,
-    units,
-)
-from casework.permission import Permission
+from casework.access.permission import Permission
+from casework.equipment.issue import held_by
+from casework.people.at_dock import give_badge, give_pin, take_badge, take_pin
+from casework.people.badge import OfficerCredential
+from casework.people.certificate import Standing, has_standing, standing
+from casework.people.officer import CERTIFICATE_LIMIT, Officer, OfficerFacts, change_officer, register_officer
+from casework.people.unit import NAME_LIMIT, Unit, units
+from casework.subject import find
 from core.clock import utc_now
 from core.errors import SealdockError
 from webconsole.context import console

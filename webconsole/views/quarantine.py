@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext
 
-from casework.permission import Permission
-from casework.quarantine import PAGE_SIZE, Decision, decide, decided, quarantined, undecided
+from casework.access.permission import Permission
+from casework.evidence.quarantine import PAGE_SIZE, Decision, decide, decided, quarantined, undecided
 from core.errors import SealdockError
 from webconsole.context import console
 from webconsole.display.quarantine import QuarantineLine, quarantine_lines, quarantine_page

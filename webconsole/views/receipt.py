@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, Response, url_for
 from flask_babel import gettext
 
-from casework.kept import KeptReceipt, keep, session_entry, session_recordings
-from casework.permission import Permission
-from casework.recording import Recording
-from casework.window import Outsiders
+from casework.access.permission import Permission
+from casework.evidence.recording import Recording
+from casework.paper.kept import KeptReceipt, keep, session_entry, session_recordings
+from casework.paper.window import Outsiders
 from webconsole.context import console
 from webconsole.display.paper import House, linked_frame, receipt_sheet
 from webconsole.display.stated import with_statement

@@ -9,13 +9,11 @@ from flask import Blueprint, Response, request
 from flask_babel import gettext
 from sqlalchemy.orm import Session
 
-from casework.certificate import refusal
-from casework.issue import PURPOSE_LIMIT, hand_back, hand_out
-from casework.officer import Means, named
-from casework.people import find, officers
-from casework.permission import Permission
-from casework.quarantine import count_undecided
-from casework.recorder import (
+from casework.access.permission import Permission
+from casework.equipment.asset import RecorderAsset
+from casework.equipment.event import CARE
+from casework.equipment.issue import PURPOSE_LIMIT, hand_back, hand_out
+from casework.equipment.recorder import (
     MODEL_LIMIT,
     NOTE_LIMIT,
     RecorderFacts,
@@ -23,8 +21,11 @@ from casework.recorder import (
     change_recorder,
     register_recorder,
 )
-from casework.recorder_asset import RecorderAsset
-from casework.recorder_event import CARE
+from casework.evidence.quarantine import count_undecided
+from casework.people.at_dock import Means, named
+from casework.people.certificate import refusal
+from casework.people.officer import officers
+from casework.subject import find
 from core.clock import utc_now
 from core.errors import SealdockError
 from webconsole.context import console

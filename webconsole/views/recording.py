@@ -13,13 +13,13 @@ from flask_babel import gettext
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
-from casework.exhibit import link as link_exhibit
-from casework.exhibit import links_of
-from casework.kept import session_entry
-from casework.permission import Permission
-from casework.recording import Recording
-from casework.viewing import PurposeCode, grant_for
-from casework.window import Outsiders, Window, window_of
+from casework.access.permission import Permission
+from casework.evidence.exhibit import link as link_exhibit
+from casework.evidence.exhibit import links_of
+from casework.evidence.recording import Recording
+from casework.evidence.viewing import PurposeCode, grant_for
+from casework.paper.kept import session_entry
+from casework.paper.window import Outsiders, Window, window_of
 from core.errors import SealdockError
 from ingest.media_facts import MediaFacts
 from webconsole import playback

@@ -12,11 +12,11 @@ from flask_babel import ngettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.exhibit import link_many
-from casework.people import Officer
-from casework.permission import Permission
-from casework.recorder_asset import RecorderAsset
-from casework.recording import RecordingFilter, RecordingPage, list_recordings
+from casework.access.permission import Permission
+from casework.equipment.asset import RecorderAsset
+from casework.evidence.exhibit import link_many
+from casework.evidence.recording import RecordingFilter, RecordingPage, list_recordings
+from casework.people.officer import Officer
 from core.errors import SealdockError
 from webconsole import playback
 from webconsole.context import console

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, request, url_for
 
-from casework.daily import day_of
-from casework.permission import Permission
-from casework.window import Outsiders, window_of
+from casework.access.permission import Permission
+from casework.paper.daily import day_of
+from casework.paper.window import Outsiders, window_of
 from core.clock import utc_now
 from webconsole.context import console
 from webconsole.display.paper import House, daily_sheet, linked_frame

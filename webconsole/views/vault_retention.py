@@ -15,12 +15,12 @@ from flask_babel import gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.keeping import Disposal, disposals, due_now, schedule_in_force
-from casework.people import actor_name
-from casework.permission import Permission
-from casework.recording import Recording, get_recording
-from casework.retention_preview import DueRecording, Preview
-from casework.retention_projection import OWNER_LIMIT, REASON_LIMIT, holds, place_hold
+from casework.access.permission import Permission
+from casework.evidence.recording import Recording, get_recording
+from casework.keeping.preview import DueRecording, Preview
+from casework.keeping.projection import OWNER_LIMIT, REASON_LIMIT, holds, place_hold
+from casework.keeping.standing import Disposal, disposals, due_now, schedule_in_force
+from casework.people.actor import actor_name
 from core.clock import utc_now
 from core.errors import SealdockError
 from ingest.media_facts import MediaFacts

@@ -12,13 +12,14 @@ import pytest
 from bureau.sessions import session_entry
 from click.testing import CliRunner, Result
 
-from casework.badge import BadgeTakenError, WeakPinError
-from casework.certificate import CertificateExpiredError
+from casework.equipment.issue import hand_out
+from casework.equipment.recorder import NotAvailableError
 from casework.field import DateError
-from casework.issue import hand_out
-from casework.officer import named, officer_by_badge, officer_by_pin
-from casework.people import UnknownSubjectError, register_unit
-from casework.recorder import NotAvailableError
+from casework.people.at_dock import named, officer_by_badge, officer_by_pin
+from casework.people.badge import BadgeTakenError, WeakPinError
+from casework.people.certificate import CertificateExpiredError
+from casework.people.unit import register_unit
+from casework.subject import UnknownSubjectError
 from core import guessable
 from core.clock import utc_now
 from core.db import Database

@@ -1,0 +1,1 @@
+"""Cases: what the footage is evidence in."""

@@ -1,0 +1,1 @@
+"""Recorders, the issue ledger, and what docking sessions tell casework."""

@@ -1,0 +1,1 @@
+"""Recordings as evidence: exhibits, chain of custody, viewings, quarantine."""
