@@ -15,7 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 from sqlalchemy import func, select
 from support.footage import clip
 
@@ -26,11 +26,6 @@ from sealdock.demo import Demo
 from sealdock.supervisor import Supervisor
 from sealdock.wiring import Station
 
-CHROMIUM = "/usr/bin/chromium"
-CHROMIUM_FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 PROCESSES = ("keyd", "vaultd", "worker", "console")
 FOOTAGE = {  # as the demo's second officer's recorder names its files
     "h264": "X1A0245060245_20261123140509_0001.mp4", "hevc": "X1A0245060245_20261123141609_0002.mp4",
@@ -87,15 +82,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         stop.set()
         thread.join()
         station.close()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """One Chromium for all tests."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        yield chromium
-        chromium.close()
 
 
 OpenPage = Callable[..., Page]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from secrets import token_hex
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from support.footage import clip
 
 from casework.package.verify import verify_package
@@ -24,7 +23,6 @@ from sealdock.demo_case import wait_indexed, wait_ready
 from vault.formats.note import VerifierKey
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(420)]
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 CARDS = (("h264", "photo", "wav"), ("hevc", "text"))
 PATIENCE_S = 20
 PAGE_WEIGHT = 150 * 1024  # bytes as sent, without media (UI.md)
@@ -99,15 +97,6 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
         stop.set()
         supervisor.join()
         demo.pull()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    arguments = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import av
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 from support.footage import SECONDS, clip
 
 from media.fragment import FragmentError
@@ -142,16 +142,16 @@ LOOK = """async ([source, seekTo]) => {
 
 
 @pytest.mark.browser
-def test_chromium_shows_a_picture_and_seeks_at_once(address: tuple[str, dict[str, bytes]]) -> None:
+def test_chromium_shows_a_picture_and_seeks_at_once(
+    address: tuple[str, dict[str, bytes]], browser: Browser
+) -> None:
     base, files = address
     files["/proxy"], files["/original"] = made("hevc"), clip("h264").read_bytes()
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(f"{base}/")
-        direct = page.evaluate(LOOK, ["/original", SEEK_S])
-        seen = page.evaluate(LOOK, ["/proxy", SEEK_S])
-        browser.close()
+    page = browser.new_page()
+    page.goto(f"{base}/")
+    direct = page.evaluate(LOOK, ["/original", SEEK_S])
+    seen = page.evaluate(LOOK, ["/proxy", SEEK_S])
+    page.close()
     assert (seen["width"], seen["height"]) == (320, 180)
     assert seen["duration"] == pytest.approx(SECONDS, abs=0.1)
     assert seen["at"] == pytest.approx(SEEK_S, abs=0.15)

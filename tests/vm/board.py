@@ -18,19 +18,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from vm.station import Station
 
 from core.clock import utc_now
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
 ADDRESS, PORT = "10.0.2.15", 8443  # QEMU's user network gives the first guest this one
 TOUCH_SCREEN = {"width": 1024, "height": 600}  # seven inches
 CONSOLE = (
@@ -61,23 +53,22 @@ def open_console(station: Station) -> None:
 
 
 @contextmanager
-def boards(port: int, *languages: str) -> Iterator[dict[str, Page]]:
+def boards(browser: Browser, port: int, *languages: str) -> Iterator[dict[str, Page]]:
     """The board behind `port` of this machine, in a page for each language; the script errors of none are allowed."""
     complaints: list[str] = []
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        pages = {}
-        for language in languages:
-            context = chromium.new_context(
-                base_url=f"https://127.0.0.1:{port}", locale=language, viewport=TOUCH_SCREEN,
-                ignore_https_errors=True, timezone_id="Asia/Shanghai",
-            )  # fmt: skip
-            page = pages[language] = context.new_page()
-            page.set_default_timeout(SLOW_MS)
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.goto("/dock", wait_until="load")
-        yield pages
-        chromium.close()
+    pages = {}
+    for language in languages:
+        context = browser.new_context(
+            base_url=f"https://127.0.0.1:{port}", locale=language, viewport=TOUCH_SCREEN,
+            ignore_https_errors=True, timezone_id="Asia/Shanghai",
+        )  # fmt: skip
+        page = pages[language] = context.new_page()
+        page.set_default_timeout(SLOW_MS)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto("/dock", wait_until="load")
+    yield pages
+    for page in pages.values():
+        page.context.close()
     assert complaints == []
 
 

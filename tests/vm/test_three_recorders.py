@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from vm.board import boards, free_port, open_console, picture
 from vm.card import FileSystem, MakeCard, dcim, enforcement, film
 from vm.guest import Event
@@ -73,7 +73,7 @@ def station(lab: None, tmp_path: Path, data: Path, port: int) -> Iterator[Statio
 
 
 def test_three_kinds_of_recorder_on_a_hub_become_receipts_that_verify(
-    make: MakeCard, station: Station, port: int, tmp_path: Path
+    make: MakeCard, station: Station, port: int, tmp_path: Path, browser: Browser
 ) -> None:
     disk, phone = enforcement("X1A0001", "060123", [film(), film(LARGEST)]), dcim([film(), film(LARGE)])
     evidence = unlocked([film(), film(LARGE)]) | {"EVIDENCE/SDR1.ID": b"SDR1\n"}
@@ -87,7 +87,10 @@ def test_three_kinds_of_recorder_on_a_hub_become_receipts_that_verify(
     open_console(station)
     usb = station.machine.usb
     station.machine.guest.listen()
-    with boards(port, "zh-CN", "en") as pages, serial_recorder(tmp_path / "line", "X1A0009") as recorder:
+    with (
+        boards(browser, port, "zh-CN", "en") as pages,
+        serial_recorder(tmp_path / "line", "X1A0009") as recorder,
+    ):
         _look(pages, "waiting", {"empty"})
         station.until((tmp_path / "line").exists, within_s=30)
         usb.serial_line("line", "5.3", tmp_path / "line", serial="LINE")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from werkzeug.serving import make_server
 
 from casework.people.at_dock import give_badge, give_pin
@@ -32,7 +31,6 @@ pytestmark = [
     # a browser that leaves in the middle of a file leaves it to the test server's collector
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 BADGE, PIN = "04A1B2C3D4", "482915"
 SCREENS = ((800, 480), (1024, 600), (1920, 1080))
 PROMISED_S = 3.0  # no tile is believed longer than this after the dock fell silent
@@ -68,17 +66,6 @@ class Dock:
     def speak(self) -> None:
         status = DockStatus(at=stamp(utc_now()), station="s", bays=tuple(self.bays))
         write_status(self.house.settings.run / "dock.json", status)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from flask.testing import FlaskClient
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from casework.access.permission import Role
 from casework.paper.kept import keep
@@ -99,7 +99,9 @@ def test_an_officer_has_the_receipt_of_what_the_officer_recorded(
 
 @pytest.mark.browser
 @pytest.mark.stock
-def test_codes_on_paper_are_read_by_a_scanner_that_is_not_ours(station: Station, tmp_path: Path) -> None:
+def test_codes_on_paper_are_read_by_a_scanner_that_is_not_ours(
+    station: Station, tmp_path: Path, browser: Browser
+) -> None:
     """Printed in Chinese on A4 and on a roll, read code by code with zbar, and put together again."""
     zbar = shutil.which("zbarimg")
     assert zbar, "zbarimg is not installed; script/bootstrap installs it (zbar-tools)"
@@ -111,21 +113,18 @@ def test_codes_on_paper_are_read_by_a_scanner_that_is_not_ours(station: Station,
     kept = keep(context.reader, Outsiders(), index)
     sheet = receipt_sheet(kept, PaperHouse("执法大队", "一号站", "Asia/Shanghai"), file_frame(), "zh_CN")
     (tmp_path / "sheet.html").write_text(sheet, encoding="utf-8")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        for name, width in SIZES.items():
-            page = chromium.new_page(viewport={"width": width, "height": 1032}, device_scale_factor=2)
-            page.emulate_media(media="print")
-            page.goto(f"file://{tmp_path}/sheet.html")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-            scanned = []
-            for number, code in enumerate(page.query_selector_all("figure"), 1):
-                picture = tmp_path / f"{name}-{number}.png"
-                code.screenshot(path=picture)
-                read = subprocess.run([zbar, "-q", "--raw", picture], capture_output=True, check=False)
-                scanned.append(read.stdout)
-            assert joined(scanned) == kept.on_paper.raw(), name
-        chromium.close()
+    for name, width in SIZES.items():
+        page = browser.new_page(viewport={"width": width, "height": 1032}, device_scale_factor=2)
+        page.emulate_media(media="print")
+        page.goto(f"file://{tmp_path}/sheet.html")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        scanned = []
+        for number, code in enumerate(page.query_selector_all("figure"), 1):
+            picture = tmp_path / f"{name}-{number}.png"
+            code.screenshot(path=picture)
+            read = subprocess.run([zbar, "-q", "--raw", picture], capture_output=True, check=False)
+            scanned.append(read.stdout)
+        assert joined(scanned) == kept.on_paper.raw(), name
 
 
 def test_a_sheet_in_a_file_needs_nothing_beside_it(station: Station) -> None:
